@@ -1,0 +1,1 @@
+"""The node near the clients: answers what it can, forwards the rest."""

@@ -1,0 +1,1 @@
+"""What the edge's ports stand on: models, disks, indexes, the network."""
