@@ -1,0 +1,1 @@
+"""The reasoning backend: the same API as the edge, answered by model providers."""

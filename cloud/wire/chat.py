@@ -1,0 +1,232 @@
+"""A chat completion request: what we read of it, and the whole of it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cloud.wire.errors import InvalidRequest
+
+AUTO = "auto"
+"""The model name that leaves the choice to the router."""
+
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class ImageUrl(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+
+
+class ContentPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a message. Types we do not know pass on untouched."""
+
+    type: str
+    text: str | None = None
+    image_url: ImageUrl | None = None
+
+
+class FunctionCall(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    arguments: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    type: str = "function"
+    function: FunctionCall | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    role: Role
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the message, its parts joined by line breaks; images are left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or () if part.text is not None)
+
+
+class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    function: FunctionSpec | None = None
+
+
+class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
+    include_usage: bool | None = None
+
+
+class ResponseFormat(msgspec.Struct, frozen=True, kw_only=True):
+    type: str
+    json_schema: dict[str, Any] | None = None
+
+
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields we know of `POST /v1/chat/completions` (OpenAI API reference, Chat)."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Meta(ge=1)] | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0)] | None = None
+    user: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+
+    @property
+    def streams(self) -> bool:
+        return self.stream is True
+
+    @property
+    def streams_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage is True
+
+    @property
+    def output_limit(self) -> int | None:
+        """The most tokens the caller wants back, by either of the field's two names."""
+        return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatDocument:
+    """A request as it will be sent on: what we understood, and every field the caller wrote."""
+
+    request: ChatRequest
+    body: bytes
+    """JSON encoded again from what was parsed, so that the next hop reads what was checked here:
+    a key given twice, or in another case, cannot mean one thing to us and another to it."""
+
+    def with_model(self, model: str) -> bytes:
+        """The body under another model's name."""
+        if model == self.request.model:
+            return self.body
+        return msgspec.json.encode(msgspec.json.decode(self.body) | {"model": model})
+
+
+def parse(body: bytes, *, max_depth: int) -> ChatDocument:
+    """Read and check a request body (UTF-8 JSON, at most `max_depth` levels deep).
+
+    Raises InvalidRequest whose `param` names the field at fault.
+    """
+    document = _decode(body)
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    if body.count(b"{") + body.count(b"[") > max_depth or b"\\u0000" in body:
+        _refuse_unsafe_values(document, max_depth=max_depth)
+    try:
+        request = msgspec.convert(document, ChatRequest)
+    except msgspec.ValidationError as error:
+        message, param = _located(str(error))
+        raise InvalidRequest(message, param=param) from error
+    _check_messages(request.messages)
+    _check_tools(request.tools or [])
+    return ChatDocument(request=request, body=msgspec.json.encode(document))
+
+
+def _decode(body: bytes) -> Any:
+    if not body:
+        raise InvalidRequest("the body is empty; send a JSON object with `model` and `messages`")
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the body is not valid UTF-8") from error
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from error
+
+
+def _refuse_unsafe_values(document: dict[str, Any], *, max_depth: int) -> None:
+    """NUL characters break stores and C strings further on; deep nesting breaks parsers."""
+    pending: list[tuple[Any, str, int]] = [(document, "", 1)]
+    while pending:
+        value, path, depth = pending.pop()
+        if isinstance(value, str):
+            if "\0" in value:
+                raise InvalidRequest(f"`{path}` holds a NUL character", param=path)
+            continue
+        children: Iterator[tuple[str, Any]]
+        if isinstance(value, dict):
+            if any("\0" in key for key in value):
+                raise InvalidRequest(f"a key of `{path or 'the body'}` holds a NUL character", param=path or None)
+            children = ((f"{path}.{key}" if path else key, child) for key, child in value.items())
+        elif isinstance(value, list):
+            children = ((f"{path}[{index}]", child) for index, child in enumerate(value))
+        else:
+            continue
+        if depth > max_depth:
+            field = re.split(r"[.\[]", path, maxsplit=1)[0]
+            raise InvalidRequest(f"`{field}` is nested more than {max_depth} levels deep", param=field)
+        pending.extend((child, child_path, depth + 1) for child_path, child in children)
+
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")
+
+
+def _located(message: str) -> tuple[str, str | None]:
+    """Split msgspec's message into ours and the path of the field, in the OpenAI spelling."""
+    match = _AT.fullmatch(message)
+    what, path = (match["what"], match["path"] or "") if match else (message, "")
+    if missing := _MISSING.fullmatch(what):
+        path = f"{path}.{missing['field']}" if path else missing["field"]
+        return f"`{path}` is required", path
+    if path:
+        return f"`{path}`: {what[:1].lower()}{what[1:]}", path
+    return what, None
+
+
+def _check_messages(messages: list[Message]) -> None:
+    for index, message in enumerate(messages):
+        at = f"messages[{index}]"
+        if message.role in ("system", "developer", "user") and message.content is None:
+            raise InvalidRequest(f"`{at}.content` is required", param=f"{at}.content")
+        if message.role == "tool" and message.tool_call_id is None:
+            raise InvalidRequest(f"`{at}.tool_call_id` is required", param=f"{at}.tool_call_id")
+        if isinstance(message.content, list):
+            _check_parts(message.content, at=f"{at}.content")
+        for position, call in enumerate(message.tool_calls or ()):
+            if call.type == "function" and call.function is None:
+                param = f"{at}.tool_calls[{position}].function"
+                raise InvalidRequest(f"`{param}` is required", param=param)
+
+
+def _check_parts(parts: list[ContentPart], *, at: str) -> None:
+    for index, part in enumerate(parts):
+        field = {"text": part.text, "image_url": part.image_url}
+        if part.type in field and field[part.type] is None:
+            param = f"{at}[{index}].{part.type}"
+            raise InvalidRequest(f"`{param}` is required", param=param)
+
+
+def _check_tools(tools: list[Tool]) -> None:
+    for index, tool in enumerate(tools):
+        if tool.type == "function" and tool.function is None:
+            param = f"tools[{index}].function"
+            raise InvalidRequest(f"`{param}` is required", param=param)
