@@ -1,12 +1,22 @@
 """Frozen values the cloud reasons about: models, calls, deadlines."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cloud.wire.chat import ChatDocument, ChatRequest
 
 Tier = Literal["small", "standard", "strong"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Principal:
+    """Who is asking, as proven by their key."""
+
+    tenant: str
+    is_edge: bool
+    """Only an edge is believed about what stands in Wayside's semantic headers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +38,12 @@ class Call:
     model: Model
     deadline: float
     """On the event loop's clock, seconds."""
+    tenant: str
+    session: str | None = None
+    """The conversation this belongs to, as the caller names it."""
     request_id: str
+    trace_headers: Mapping[str, str] = field(default_factory=dict)
+    """W3C headers that continue the request's trace at the provider."""
 
     @property
     def request(self) -> ChatRequest:

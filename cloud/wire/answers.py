@@ -1,7 +1,7 @@
 """A chat completion answer: the chunks of a stream, and the whole they make."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -77,6 +77,17 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
 
 
+class Documents(Protocol):
+    """JSON documents of one answer: chunks of a stream, or one completion.
+
+    Ends normally only when the answer is whole; everything else raises a WaysideError.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def __anext__(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """All that a relay needs to see of a chunk or a completion it passes on."""
 
@@ -89,6 +100,23 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class OutcomeChoice(msgspec.Struct, frozen=True, kw_only=True):
     index: int = 0
     finish_reason: str | None = None
+
+
+_outcome_decoder = msgspec.json.Decoder(Outcome)
+
+
+def outcome_of(document: bytes) -> Outcome:
+    """Raises UpstreamBroken when the document is no chunk and no completion."""
+    try:
+        return _outcome_decoder.decode(document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UpstreamBroken("the upstream's answer is not a chat completion") from error
+
+
+def usage_of(document: bytes) -> Usage | None:
+    """The token counts of a document that carries some."""
+    # Most chunks carry none, and looking is cheaper than parsing.
+    return outcome_of(document).usage if b'"usage"' in document else None
 
 
 def collect(chunks: Sequence[Chunk]) -> Completion:
@@ -137,7 +165,11 @@ def collect(chunks: Sequence[Chunk]) -> Completion:
 
 def _extended(call: ToolCall | None, delta: ToolCallDelta) -> ToolCall:
     function = delta.function or FunctionCallDelta()
-    known = call.function if call is not None and call.function is not None else FunctionCall(name="", arguments="")
+    known = (
+        call.function
+        if call is not None and call.function is not None
+        else FunctionCall(name="", arguments="")
+    )
     return ToolCall(
         id=delta.id or (call.id if call else ""),
         type=delta.type or (call.type if call else "function"),
@@ -146,3 +178,45 @@ def _extended(call: ToolCall | None, delta: ToolCallDelta) -> ToolCall:
             arguments=known.arguments + (function.arguments or ""),
         ),
     )
+
+
+def as_chunks(completion: bytes, *, with_usage: bool) -> list[bytes]:
+    """A stored completion told as a stream: a chunk a choice, its end, and usage if asked for.
+
+    Fields we do not know keep their place: those of the message become those of the delta.
+    """
+    whole = msgspec.json.decode(completion)
+    shared = {key: value for key, value in whole.items() if key not in ("choices", "usage", "object")}
+    shared["object"] = "chat.completion.chunk"
+    chunks = []
+    for choice in whole["choices"]:
+        message = dict(choice["message"])
+        if calls := message.get("tool_calls"):
+            message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+        rest = {
+            key: value for key, value in choice.items() if key not in ("message", "finish_reason", "index")
+        }
+        at = {"index": choice["index"]}
+        chunks.append({**shared, "choices": [{**at, "delta": message, "finish_reason": None, **rest}]})
+        chunks.append({**shared, "choices": [{**at, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+    if with_usage:
+        chunks.append({**shared, "choices": [], "usage": whole.get("usage")})
+    return [msgspec.json.encode(chunk) for chunk in chunks]
+
+
+class Ready:
+    """Documents that are already here."""
+
+    def __init__(self, documents: Sequence[bytes]) -> None:
+        self._left = iter(documents)
+
+    def __aiter__(self) -> "Ready":
+        return self
+
+    async def __anext__(self) -> bytes:
+        for document in self._left:
+            return document
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self._left = iter(())

@@ -174,7 +174,9 @@ def _refuse_unsafe_values(document: dict[str, Any], *, max_depth: int) -> None:
         children: Iterator[tuple[str, Any]]
         if isinstance(value, dict):
             if any("\0" in key for key in value):
-                raise InvalidRequest(f"a key of `{path or 'the body'}` holds a NUL character", param=path or None)
+                raise InvalidRequest(
+                    f"a key of `{path or 'the body'}` holds a NUL character", param=path or None
+                )
             children = ((f"{path}.{key}" if path else key, child) for key, child in value.items())
         elif isinstance(value, list):
             children = ((f"{path}[{index}]", child) for index, child in enumerate(value))

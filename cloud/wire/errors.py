@@ -1,17 +1,17 @@
 """The error tree of both services and its one rendering, the OpenAI envelope.
 
-    WaysideError
-    ├── InvalidRequest 400 ── BodyTooLarge 413, BodyTimeout 408, HeadersTooLarge 431
-    ├── AuthenticationFailed 401
-    ├── PermissionDenied 403
-    ├── NotFound 404 ── ModelNotFound
-    ├── MethodNotAllowed 405
-    ├── Overloaded 429                  our own queue is full: come back later
-    ├── DeadlineExceeded 504
-    ├── UpstreamUnavailable 503         nobody answered: refused, reset, timed out
-    ├── UpstreamBroken 502              somebody answered, but not with a whole answer
-    ├── UpstreamRefused <its status>    the upstream's own error, told as it was
-    └── InternalError 500
+WaysideError
+├── InvalidRequest 400 ── BodyTooLarge 413, BodyTimeout 408, HeadersTooLarge 431
+├── AuthenticationFailed 401
+├── PermissionDenied 403
+├── NotFound 404 ── ModelNotFound
+├── MethodNotAllowed 405
+├── Overloaded 429                  our own queue is full: come back later
+├── DeadlineExceeded 504
+├── UpstreamUnavailable 503         nobody answered: refused, reset, timed out
+├── UpstreamBroken 502              somebody answered, but not with a whole answer
+├── UpstreamRefused <its status>    the upstream's own error, told as it was
+└── InternalError 500
 """
 
 from typing import Any, ClassVar

@@ -1,0 +1,64 @@
+"""HTTP to domain and back, nothing else."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cloud.auth import principal_of
+from cloud.domain import Call
+from cloud.wire import chat
+from cloud.wire import headers as names
+from cloud.wire.service.endpoints import deadline_of, metrics_page, readiness
+from cloud.wire.service.intake import json_response, read_body
+from cloud.wire.service.observe import record_of
+from cloud.wire.service.relay import streamed_answer, whole_answer
+from cloud.wiring import Cloud
+
+
+async def chat_completions(request: Request) -> Response:
+    cloud = _cloud(request)
+    record = record_of(request.scope)
+    principal = principal_of(request.headers, cloud.keys.current())
+    record.tenant, record.route = principal.tenant, "cloud"
+    deadline = deadline_of(request.headers, cloud.settings)
+    body = await read_body(request, cloud.settings)
+    document = chat.parse(body, max_depth=cloud.settings.max_json_depth)
+    model = cloud.catalog.resolve(document.request.model)
+    record.model, record.provider = model.name, model.provider
+    call = Call(
+        document=document,
+        model=model,
+        deadline=deadline,
+        tenant=principal.tenant,
+        session=request.headers.get(names.SESSION),
+        request_id=record.request_id,
+        trace_headers=record.trace_headers,
+    )
+    respond = streamed_answer if call.request.streams else whole_answer
+    return await respond(cloud.orchestrator.run(call), record, {names.ROUTE: "cloud"})
+
+
+async def models(request: Request) -> Response:
+    cloud = _cloud(request)
+    record_of(request.scope).tenant = principal_of(request.headers, cloud.keys.current()).tenant
+    listed = [
+        {"id": model.name, "object": "model", "created": cloud.started_at, "owned_by": model.provider}
+        for model in cloud.catalog.models
+    ]
+    return json_response({"object": "list", "data": listed})
+
+
+async def readyz(request: Request) -> Response:
+    return await readiness({name: provider.check for name, provider in _cloud(request).providers.items()})
+
+
+async def metrics(request: Request) -> Response:
+    cloud = _cloud(request)
+    if not cloud.settings.serves_metrics_openly:
+        principal_of(request.headers, cloud.keys.current())
+    return metrics_page(cloud.metrics)
+
+
+def _cloud(request: Request) -> Cloud:
+    cloud = request.state.cloud
+    assert isinstance(cloud, Cloud)
+    return cloud

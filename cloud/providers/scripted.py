@@ -1,0 +1,68 @@
+"""A script in place of a model: deterministic, with the pace of a real one if asked."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+
+import msgspec
+
+from cloud.domain import Call
+from cloud.wire.answers import Chunk, ChunkChoice, Delta, Usage, collect
+from cloud.wire.errors import DeadlineExceeded
+
+
+class ScriptedProvider:
+    """Says `reply`, one word a token, after `first_token_ms`, at `tokens_per_s` (0: at once)."""
+
+    def __init__(self, *, reply: str, first_token_ms: float = 0.0, tokens_per_s: float = 0.0) -> None:
+        self._reply = reply
+        self._first_token_s = first_token_ms / 1000
+        self._token_s = 1 / tokens_per_s if tokens_per_s else 0.0
+
+    async def complete(self, call: Call) -> AsyncGenerator[bytes]:
+        if call.request.streams:
+            async for chunk in self._chunks(call, with_usage=call.request.streams_usage):
+                yield msgspec.json.encode(chunk)
+        else:
+            chunks = [chunk async for chunk in self._chunks(call, with_usage=True)]
+            yield msgspec.json.encode(collect(chunks))
+
+    async def check(self) -> None:
+        """A script is always ready."""
+
+    async def _chunks(self, call: Call, *, with_usage: bool) -> AsyncGenerator[Chunk]:
+        created = int(time.time())
+        answer_id = f"chatcmpl-{call.request_id}"
+
+        def chunk(*choices: ChunkChoice, usage: Usage | None = None) -> Chunk:
+            return Chunk(
+                id=answer_id, created=created, model=call.model.name, choices=list(choices), usage=usage
+            )
+
+        messages = call.request.messages
+        asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
+        words = self._reply.replace("{text}", asked).split(" ")
+        limit = call.request.output_limit
+        spoken = words if limit is None else words[:limit]
+        await _pause(self._first_token_s, call)
+        yield chunk(ChunkChoice(delta=Delta(role="assistant", content="")))
+        for position, word in enumerate(spoken):
+            if position:
+                await _pause(self._token_s, call)
+            yield chunk(ChunkChoice(delta=Delta(content=word if position == 0 else f" {word}")))
+        yield chunk(ChunkChoice(finish_reason="stop" if len(spoken) == len(words) else "length"))
+        if with_usage:
+            read = sum(len(message.text.split()) for message in messages)
+            yield chunk(
+                usage=Usage(
+                    prompt_tokens=read, completion_tokens=len(spoken), total_tokens=read + len(spoken)
+                )
+            )
+
+
+async def _pause(seconds: float, call: Call) -> None:
+    if seconds >= call.remaining_s():
+        await asyncio.sleep(call.remaining_s())
+        raise DeadlineExceeded("the deadline passed before the answer was complete")
+    if seconds:
+        await asyncio.sleep(seconds)

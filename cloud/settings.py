@@ -1,0 +1,20 @@
+"""What the cloud can be told, and its defaults."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from cloud.wire.service.cli import default_keys_file
+from cloud.wire.service.settings import ServiceSettings
+
+
+class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8090
+    providers_file: Annotated[
+        Path | None, Meta(description="TOML file of providers and models; if unset, the local model alone")
+    ] = None
+
+    @property
+    def keys_path(self) -> Path:
+        return default_keys_file(self, "cloud-keys.json")

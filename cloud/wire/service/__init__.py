@@ -1,0 +1,1 @@
+"""How a process serves the contract, calls it, and is run: what both services share."""

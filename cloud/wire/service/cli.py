@@ -1,0 +1,114 @@
+"""The command line both services have: serve (the default), and keys add, list, revoke."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from cloud.wire.keys import Role
+from cloud.wire.service import settings as reading
+from cloud.wire.service.keyfile import KeyFile
+from cloud.wire.service.settings import ServiceSettings, SettingsT, StartUpError
+
+
+def run(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    service: str,
+    description: str,
+    settings: type[SettingsT],
+    keys_file: Callable[[SettingsT], Path],
+    serve: Callable[[SettingsT], int],
+) -> int:
+    """Exit status of one command; what went wrong at start-up is one line on standard error."""
+    prefix = f"WAYSIDE_{service.upper()}_"
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {service}",
+        usage=f"python -m {service} [keys add|list|revoke] [--SETTING VALUE ...]",
+        description=description,
+        parents=[_settings_flags(service, settings, prefix)],
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_keys_command(commands, _settings_flags(service, settings, prefix))
+    flags = vars(parser.parse_args(argv))
+    try:
+        config = reading.read(
+            settings,
+            section=service,
+            prefix=prefix,
+            flags=flags,
+            environ=environ,
+            config_file=reading.find_config(flags, environ),
+        )
+        if flags["command"] == "keys":
+            return _keys(KeyFile(keys_file(config)), flags)
+        return serve(config)
+    except StartUpError as error:
+        print(f"wayside {service}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _settings_flags(service: str, settings: type[ServiceSettings], prefix: str) -> argparse.ArgumentParser:
+    """The flags of every command. Unset ones stay out of the result, so a command cannot undo another's."""
+    flags = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    flags.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"TOML file whose [{service}] table holds settings [WAYSIDE_CONFIG; default: ./wayside.toml if present]",
+    )
+    reading.add_arguments(flags, settings, prefix=prefix)
+    return flags
+
+
+def _add_keys_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", flags: argparse.ArgumentParser
+) -> None:
+    keys = commands.add_parser("keys", help="add, list or revoke API keys")
+    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add = actions.add_parser("add", help="make a key and print it, once", parents=[flags])
+    add.add_argument("--tenant", required=True, help="whose requests the key's are")
+    add.add_argument(
+        "--role",
+        choices=get_args(Role),
+        default="client",
+        help="edge: may speak for any tenant (default: client)",
+    )
+    actions.add_parser("list", help="ids and tenants; keys themselves are not kept", parents=[flags])
+    revoke = actions.add_parser("revoke", help="forget a key", parents=[flags])
+    revoke.add_argument("id", help="as `keys list` shows it")
+
+
+def _keys(file: KeyFile, flags: Mapping[str, str]) -> int:
+    match flags["action"]:
+        case "add":
+            role: Role = "edge" if flags["role"] == "edge" else "client"
+            print(file.add(tenant=flags["tenant"], role=role))
+            print(f"kept hashed in {file.path}; this is the only time it is shown", file=sys.stderr)
+        case "list":
+            for record in file.records():
+                kind = "development" if record.development else record.role
+                print(f"{record.id}  {record.tenant}  {kind}  {record.created_at}")
+        case "revoke":
+            if not file.revoke(flags["id"]):
+                raise StartUpError(f"there is no key {flags['id']} in {file.path}")
+            print(f"revoked {flags['id']}", file=sys.stderr)
+    return 0
+
+
+def default_keys_file(settings: ServiceSettings, name: str) -> Path:
+    return settings.keys_file or settings.data_dir / name
+
+
+def require_keys(file: KeyFile, *, service: str, is_loopback: bool) -> None:
+    """Refuse to start open: without a key nobody could, or everybody would, be let in."""
+    records = file.records()
+    if not records:
+        raise StartUpError(f"no API key in {file.path}; make one: python -m {service} keys add --tenant NAME")
+    if not is_loopback and all(record.development for record in records):
+        raise StartUpError(
+            f"the development key works on a loopback bind only; make one: python -m {service} keys add --tenant NAME"
+        )

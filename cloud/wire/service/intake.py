@@ -1,0 +1,251 @@
+"""The door of a service: every request is named, checked, timed, counted, and never left hanging."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloud.wire import headers as names
+from cloud.wire.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    WaysideError,
+    envelope,
+)
+from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of
+from cloud.wire.service.settings import ServiceSettings
+
+_CLIENT_CLOSED_REQUEST = 499
+_NO_SECOND = frozenset({b"host", b"authorization", b"content-length", b"content-type"})
+
+ENDPOINTS = {
+    "/v1/chat/completions": "chat",
+    "/v1/models": "models",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+    "/metrics": "metrics",
+}
+"""Path -> label. Metrics have one series a label, so a path nobody serves is `other`."""
+
+
+class Intake:
+    """ASGI middleware around a whole service."""
+
+    def __init__(
+        self, app: ASGIApp, *, settings: ServiceSettings, metrics: Metrics, log: Log, tracing: Tracing
+    ) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._metrics = metrics
+        self._log = log
+        self._tracing = tracing
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        record = Record(
+            request_id=names.accepted_request_id(headers.get(names.REQUEST_ID)) or _new_request_id(),
+            method=scope["method"],
+            endpoint=ENDPOINTS.get(scope["path"], "other"),
+        )
+        scope["wayside.record"] = record
+        exchange = _Exchange(receive, send, record)
+        scope["wayside.exchange"] = exchange
+        self._metrics.in_flight.inc()
+        try:
+            if record.endpoint == "chat":
+                with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
+                    await self._answer(scope, exchange, headers)
+            else:
+                await self._answer(scope, exchange, headers)
+        finally:
+            exchange.stop_watching()
+            self._metrics.in_flight.dec()
+            self._metrics.count(record)
+            self._log.request(record)
+
+    async def _answer(self, scope: Scope, exchange: "_Exchange", headers: Mapping[str, str]) -> None:
+        record = exchange.record
+        try:
+            try:
+                self._check_head(scope, headers)
+                await self._app(scope, exchange.receive, exchange.send)
+            except WaysideError as error:
+                await exchange.refuse(error, scope)
+            except Exception as error:
+                # The name alone: a message may quote what the caller sent.
+                self._log.event("internal_error", request_id=record.request_id, **_where(error))
+                await exchange.refuse(InternalError("something went wrong here; the log has it"), scope)
+        except asyncio.CancelledError:
+            if not exchange.client_left:
+                raise
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+            record.status = _CLIENT_CLOSED_REQUEST
+            record.error = "client_closed_request"
+
+    def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]
+        if len(repeated) != len(set(repeated)):
+            raise InvalidRequest("a header that may stand once stands twice", code="repeated_header")
+        host = _host_name(headers.get("host", ""))
+        if host not in self._allowed_hosts and "*" not in self._allowed_hosts:
+            raise InvalidRequest(
+                "this service does not answer to that Host; add it to the allowed_hosts setting",
+                param="Host",
+                code="invalid_host",
+            )
+
+
+class _Exchange:
+    """One request's two directions: adds the request id, notices a client that leaves."""
+
+    def __init__(self, receive: Receive, send: Send, record: Record) -> None:
+        self._receive = receive
+        self._send = send
+        self.record = record
+        self.client_left = False
+        self._started = False
+        self._watch: asyncio.Task[None] | None = None
+
+    async def receive(self) -> Message:
+        return await self._receive()
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._started = True
+            self.record.status = message["status"]
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self.record.request_id.encode("ascii")),
+            ]
+        await self._send(message)
+
+    async def refuse(self, error: WaysideError, scope: Scope) -> None:
+        self.record.error = error.code or error.type
+        if self._started:
+            # Too late for a status: the connection is cut so that half an answer cannot pass for one.
+            raise ConnectionAbortedError(error.message)
+        await error_response(error)(scope, self.receive, self.send)
+
+    def watch_for_leaving(self) -> None:
+        """From now on, a client that disconnects cancels this request. Call after the body is read."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._watch = asyncio.create_task(self._cancel_when_gone(task))
+
+    async def _cancel_when_gone(self, task: "asyncio.Task[object]") -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_left = True
+        task.cancel()
+
+    def stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+
+
+async def read_body(request: Request, settings: ServiceSettings) -> bytes:
+    """The whole request body, then watch for the client leaving.
+
+    Raises BodyTooLarge before reading when the length is announced, BodyTimeout when the body
+    stalls or takes too long.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > settings.max_body_bytes:
+        raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise InvalidRequest("send the body without a content encoding", param="Content-Encoding")
+    exchange: _Exchange = request.scope["wayside.exchange"]
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            while more:
+                async with asyncio.timeout(settings.body_stall_timeout_s):
+                    message = await exchange.receive()
+                if message["type"] == "http.disconnect":
+                    exchange.client_left = True
+                    raise asyncio.CancelledError
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > settings.max_body_bytes:
+                    raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
+                more = message.get("more_body", False)
+    except TimeoutError as error:
+        raise BodyTimeout("the body did not arrive in time") from error
+    exchange.watch_for_leaving()
+    return b"".join(parts)
+
+
+def error_response(error: WaysideError) -> Response:
+    """The one rendering of an error."""
+    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else {}
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, BodyTimeout):
+        headers["connection"] = "close"
+    return Response(envelope(error), error.status, headers, media_type="application/json")
+
+
+async def render_wayside_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WaysideError)
+    record_of(request.scope).error = error.code or error.type
+    return error_response(error)
+
+
+async def render_http_exception(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405, in the envelope."""
+    assert isinstance(error, HTTPException)
+    known: WaysideError
+    match error.status_code:
+        case 404:
+            known = NotFound("there is nothing at this path; the API is under /v1")
+        case 405:
+            known = MethodNotAllowed(f"{request.method} is not allowed here")
+        case _:
+            known = InvalidRequest(str(error.detail))
+            known.status = error.status_code
+    record_of(request.scope).error = known.code
+    response = error_response(known)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def _host_name(host: str) -> str:
+    """The name of a Host header without its port (RFC 9110, section 7.2)."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name.partition("]")[0] + "]"
+    return name.partition(":")[0]
+
+
+def _new_request_id() -> str:
+    return "req_" + secrets.token_hex(12)
+
+
+def _where(error: BaseException) -> dict[str, str | int]:
+    """Type and place of an exception, without its message."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame else "unknown"
+    return {"type": type(error).__name__, "at": place}

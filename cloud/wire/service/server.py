@@ -1,0 +1,156 @@
+"""Runs an app on uvicorn, with request heads bounded in size and time."""
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from cloud.wire.errors import BodyTimeout, HeadersTooLarge, InvalidRequest, WaysideError, envelope
+from cloud.wire.service.settings import ServiceSettings, StartUpError
+
+_KEEP_ALIVE_S = 75
+"""Longer than any pool of ours keeps an idle connection, so that a pooled one is never stale."""
+
+
+class _HeadRefused(Exception):
+    """Raised inside a parser callback to make the parser stop."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's httptools protocol, which by itself waits for ever and buffers without bound."""
+
+    settings: ServiceSettings
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._refusal: WaysideError | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self._start_head_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        # Counted before parsing: the parser keeps a field to itself until the field is whole.
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > self.settings.max_header_bytes:
+            self._refuse(
+                HeadersTooLarge(f"the request head is larger than {self.settings.max_header_bytes} bytes")
+            )
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._start_head_timer()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_head_timer()
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.settings.max_header_bytes:
+            self._stop(
+                HeadersTooLarge(f"the request head is larger than {self.settings.max_header_bytes} bytes")
+            )
+        if len(self.headers) > self.settings.max_headers:
+            self._stop(
+                HeadersTooLarge(f"the request has more than {self.settings.max_headers} header fields")
+            )
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(self._refusal or InvalidRequest("this is not a valid HTTP request"))
+
+    def _stop(self, error: WaysideError) -> None:
+        self._refusal = error
+        raise _HeadRefused
+
+    def _start_head_timer(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self.settings.header_timeout_s, self._head_is_late)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        if self._head_bytes:
+            self._refuse(
+                BodyTimeout(
+                    f"the request head took longer than {self.settings.header_timeout_s:g} s",
+                    code="head_timeout",
+                )
+            )
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: WaysideError) -> None:
+        """Answer without the app, which never saw the request, and hang up."""
+        self._stop_head_timer()
+        if self.transport.is_closing():
+            return
+        body = envelope(error)
+        self.transport.write(
+            STATUS_LINE[error.status]
+            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + body
+        )
+        self.transport.close()
+
+
+def bind(settings: ServiceSettings) -> socket.socket:
+    """The listening socket. Raises StartUpError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise StartUpError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another --port"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def serve(app: ASGIApp, listener: socket.socket, settings: ServiceSettings) -> bool:
+    """Serve until a signal comes; False when the app's own start-up failed."""
+    for name in ("uvicorn", "uvicorn.error"):
+        # Its messages repeat ours, and its tracebacks may hold what callers sent.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=guarded_protocol(settings),
+            loop="uvloop",
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=settings.shutdown_grace_s,
+        )
+    )
+    server.run(sockets=[listener])
+    return server.started
+
+
+def guarded_protocol(settings: ServiceSettings) -> type[GuardedProtocol]:
+    """The protocol class uvicorn builds for each connection, with its limits bound."""
+    return type("BoundGuardedProtocol", (GuardedProtocol,), {"settings": settings})

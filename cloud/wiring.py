@@ -1,0 +1,103 @@
+"""The only file that names adapters: opens them, puts the cloud together, closes them."""
+
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from cloud import catalog
+from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
+from cloud.orchestrator import Orchestrator
+from cloud.ports import Provider
+from cloud.providers.openai import OpenAiProvider
+from cloud.providers.scripted import ScriptedProvider
+from cloud.settings import CloudSettings
+from cloud.wire.service.client import Limits, OpenAiClient, new_session
+from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
+from cloud.wire.service.observe import Instruments, Metrics
+from cloud.wire.service.settings import Secret, StartUpError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cloud:
+    """A running cloud: what handlers work with."""
+
+    settings: CloudSettings
+    keys: WatchedKeyring
+    catalog: Catalog
+    providers: Mapping[str, Provider]
+    orchestrator: Orchestrator
+    metrics: Metrics
+    started_at: int
+    """Unix time, seconds."""
+
+
+@asynccontextmanager
+async def open_cloud(settings: CloudSettings, instruments: Instruments) -> AsyncIterator[Cloud]:
+    file = catalog.read(settings.providers_file)
+    async with AsyncExitStack() as stack:
+        providers = {
+            name: await _open_provider(name, config, stack) for name, config in file.providers.items()
+        }
+        yield Cloud(
+            settings=settings,
+            keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
+            catalog=catalog.catalog_of(file),
+            providers=providers,
+            orchestrator=Orchestrator(providers=providers, tracing=instruments.tracing),
+            metrics=instruments.metrics,
+            started_at=int(time.time()),
+        )
+
+
+async def _open_provider(name: str, config: ProviderConfig, stack: AsyncExitStack) -> Provider:
+    match config:
+        case LocalConfig():
+            from cloud.providers.local import LocalProvider
+
+            local = LocalProvider(
+                name=name,
+                model_path=Path(config.model_path) if config.model_path else None,
+                context_tokens=config.context_tokens,
+                threads=config.threads,
+                max_queue=config.max_queue,
+                temperature=config.temperature,
+                repeat_penalty=config.repeat_penalty,
+                max_output_tokens=config.max_output_tokens,
+            )
+            await local.open()
+            stack.push_async_callback(local.close)
+            return local
+        case OpenAiConfig():
+            limits = Limits(
+                connect_s=config.connect_timeout_s,
+                first_byte_s=config.first_byte_timeout_s,
+                stall_s=config.stall_timeout_s,
+                max_connections=config.max_connections,
+            )
+            client = OpenAiClient(
+                base_url=config.base_url,
+                api_key=_api_key(name, config),
+                limits=limits,
+                session=await stack.enter_async_context(new_session(limits)),
+            )
+            stack.push_async_callback(client.aclose)
+            return OpenAiProvider(client=client)
+        case ScriptedConfig():
+            return ScriptedProvider(
+                reply=config.reply, first_token_ms=config.first_token_ms, tokens_per_s=config.tokens_per_s
+            )
+        case _:
+            assert_never(config)
+
+
+def _api_key(name: str, config: OpenAiConfig) -> Secret:
+    if config.api_key_env is None:
+        return Secret("")
+    key = os.environ.get(config.api_key_env, "")
+    if not key:
+        raise StartUpError(f"provider `{name}`: the environment variable {config.api_key_env} is not set")
+    return Secret(key)

@@ -1,0 +1,38 @@
+"""Starts the edge, or manages its keys: `python -m edge --help`."""
+
+import os
+import sys
+
+from cloud.wire.service import cli
+from cloud.wire.service.keyfile import KeyFile
+from cloud.wire.service.observe import Instruments, Log, Metrics, Tracing, tracer_from_environment
+from cloud.wire.service.server import bind, serve
+from cloud.wire.service.settings import writable_folder
+from edge.app import create_app
+from edge.settings import EdgeSettings
+
+
+def start(settings: EdgeSettings) -> int:
+    writable_folder(settings.data_dir)
+    cli.require_keys(KeyFile(settings.keys_path), service="edge", is_loopback=settings.is_loopback)
+    settings.upstream_credential()
+    listener = bind(settings)
+    log = Log(service="edge", requests=settings.log_requests)
+    tracing = Tracing(tracer=tracer_from_environment("wayside-edge"), record_content=settings.record_content)
+    instruments = Instruments(metrics=Metrics(), log=log, tracing=tracing)
+    log.event("listening", host=settings.host, port=listener.getsockname()[1], upstream=settings.upstream_url)
+    return 0 if serve(create_app(settings, instruments), listener, settings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(
+        cli.run(
+            sys.argv[1:],
+            os.environ,
+            service="edge",
+            description="The Wayside edge: an OpenAI-compatible endpoint that answers what it can and forwards the rest.",
+            settings=EdgeSettings,
+            keys_file=lambda settings: settings.keys_path,
+            serve=start,
+        )
+    )

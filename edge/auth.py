@@ -1,0 +1,16 @@
+"""From a request's headers to the principal behind it."""
+
+from collections.abc import Mapping
+
+from cloud.wire.errors import PermissionDenied
+from cloud.wire.keys import Keyring
+from cloud.wire.service.access import authenticate
+from edge.domain import Principal
+
+
+def principal_of(headers: Mapping[str, str], ring: Keyring) -> Principal:
+    """Raises AuthenticationFailed without a good key, PermissionDenied for another edge's."""
+    record = authenticate(headers, ring)
+    if record.role != "client":
+        raise PermissionDenied("an edge's credential opens the cloud, not another edge")
+    return Principal(tenant=record.tenant, key_id=record.id)

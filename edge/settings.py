@@ -1,0 +1,44 @@
+"""What the edge can be told, and its defaults."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from cloud.wire.service.cli import default_keys_file
+from cloud.wire.service.settings import Secret, ServiceSettings, StartUpError
+
+
+class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
+    upstream_url: Annotated[
+        str,
+        Meta(description="base URL that requests are forwarded to, with its /v1; any OpenAI-compatible API"),
+    ] = "http://127.0.0.1:8090/v1"
+    upstream_key: Annotated[Secret, Meta(description="this edge's own credential at the upstream")] = Secret(
+        ""
+    )
+    upstream_key_file: Annotated[Path | None, Meta(description="file that holds that credential")] = None
+    upstream_connect_timeout_s: Annotated[float, Meta(gt=0, description="time to connect, seconds")] = 1.5
+    upstream_first_byte_timeout_s: Annotated[
+        float, Meta(gt=0, description="longest wait for the first byte of an answer, seconds")
+    ] = 120.0
+    upstream_stall_timeout_s: Annotated[
+        float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
+    ] = 60.0
+    upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
+
+    @property
+    def keys_path(self) -> Path:
+        return default_keys_file(self, "edge-keys.json")
+
+    def upstream_credential(self) -> Secret:
+        """The credential itself, from whichever of the two settings holds it."""
+        if self.upstream_key or self.upstream_key_file is None:
+            return self.upstream_key
+        try:
+            return Secret(self.upstream_key_file.read_text("utf-8").strip())
+        except OSError as error:
+            raise StartUpError(
+                f"cannot read upstream_key_file {self.upstream_key_file}: {error.strerror}"
+            ) from error
