@@ -4,13 +4,13 @@ import os
 import sys
 
 from cloud import catalog
+from cloud.app import create_app
+from cloud.settings import CloudSettings
 from cloud.wire.service import cli
 from cloud.wire.service.keyfile import KeyFile
 from cloud.wire.service.observe import Instruments, Log, Metrics, Tracing, tracer_from_environment
 from cloud.wire.service.server import bind, serve
 from cloud.wire.service.settings import writable_folder
-from cloud.app import create_app
-from cloud.settings import CloudSettings
 
 
 def start(settings: CloudSettings) -> int:

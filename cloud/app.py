@@ -7,10 +7,10 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from cloud.wire.service.endpoints import healthz, service
-from cloud.wire.service.observe import Instruments
 from cloud import handlers
 from cloud.settings import CloudSettings
+from cloud.wire.service.endpoints import healthz, service
+from cloud.wire.service.observe import Instruments
 from cloud.wiring import Cloud, open_cloud
 
 Opener = Callable[[CloudSettings, Instruments], AbstractAsyncContextManager[Cloud]]

@@ -30,7 +30,7 @@ if __name__ == "__main__":
             sys.argv[1:],
             os.environ,
             service="edge",
-            description="The Wayside edge: an OpenAI-compatible endpoint that answers what it can and forwards the rest.",
+            description="The Wayside edge: an OpenAI-compatible endpoint near its clients.",
             settings=EdgeSettings,
             keys_file=lambda settings: settings.keys_path,
             serve=start,

@@ -34,7 +34,7 @@ class ScriptedProvider:
         created = int(time.time())
         answer_id = f"chatcmpl-{call.request_id}"
 
-        def chunk(*choices: ChunkChoice, usage: Usage | None = None) -> Chunk:
+        def chunk(*choices: ChunkChoice, usage: Usage | msgspec.UnsetType = msgspec.UNSET) -> Chunk:
             return Chunk(
                 id=answer_id, created=created, model=call.model.name, choices=list(choices), usage=usage
             )

@@ -1,7 +1,7 @@
 """A chat completion answer: the chunks of a stream, and the whole they make."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -50,7 +50,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time, seconds."""
     model: str
     choices: list[ChunkChoice]
-    usage: Usage | None = None
+    usage: Usage | msgspec.UnsetType = msgspec.UNSET
 
 
 class AnswerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     choices: list["OutcomeChoice"] = []
     usage: Usage | None = None
     model: str | None = None
-    error: msgspec.Raw | None = None
+    error: Any = None
 
 
 class OutcomeChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ def collect(chunks: Sequence[Chunk]) -> Completion:
     finished: dict[int, str] = {}
     usage: Usage | None = None
     for chunk in chunks:
-        usage = chunk.usage or usage
+        usage = chunk.usage if chunk.usage is not msgspec.UNSET else usage
         for choice in chunk.choices:
             parts = text.setdefault(choice.index, [])
             if choice.delta.content is not None:

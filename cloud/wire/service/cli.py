@@ -58,7 +58,7 @@ def _settings_flags(service: str, settings: type[ServiceSettings], prefix: str) 
     flags.add_argument(
         "--config",
         metavar="FILE",
-        help=f"TOML file whose [{service}] table holds settings [WAYSIDE_CONFIG; default: ./wayside.toml if present]",
+        help=f"TOML file whose [{service}] table holds settings [WAYSIDE_CONFIG; default: ./wayside.toml]",
     )
     reading.add_arguments(flags, settings, prefix=prefix)
     return flags
@@ -106,9 +106,8 @@ def default_keys_file(settings: ServiceSettings, name: str) -> Path:
 def require_keys(file: KeyFile, *, service: str, is_loopback: bool) -> None:
     """Refuse to start open: without a key nobody could, or everybody would, be let in."""
     records = file.records()
+    remedy = f"make one: python -m {service} keys add --tenant NAME"
     if not records:
-        raise StartUpError(f"no API key in {file.path}; make one: python -m {service} keys add --tenant NAME")
+        raise StartUpError(f"no API key in {file.path}; {remedy}")
     if not is_loopback and all(record.development for record in records):
-        raise StartUpError(
-            f"the development key works on a loopback bind only; make one: python -m {service} keys add --tenant NAME"
-        )
+        raise StartUpError(f"development keys work on a loopback bind only; {remedy}")

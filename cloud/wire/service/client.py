@@ -250,7 +250,7 @@ class _Progress:
 
 def _outcome(document: bytes) -> Outcome:
     outcome = outcome_of(document)
-    if outcome.error is not None and bytes(outcome.error) != b"null":
+    if outcome.error is not None:
         message = (_error_of(document) or {}).get("message")
         raise UpstreamBroken(f"the upstream broke off: {message}" if message else "the upstream broke off")
     return outcome

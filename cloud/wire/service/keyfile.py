@@ -43,9 +43,14 @@ class KeyFile:
             raise StartUpError("a tenant's name is 1 to 64 letters, digits, '.', '_' or '-'")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         token, record = new_key(tenant=tenant, role=role, created_at=now, development=development)
-        with self._locked():
-            self._write((*self.records(), record))
+        self.keep(record)
         return token
+
+    def keep(self, record: KeyRecord) -> None:
+        """Store a record, in place of one with the same id."""
+        with self._locked():
+            others = (kept for kept in self.records() if kept.id != record.id)
+            self._write((*others, record))
 
     def revoke(self, key_id: str) -> bool:
         """Forget a key; False when there is none with this id. Running services follow in a second."""

@@ -16,6 +16,10 @@ _KEEP_ALIVE_S = 75
 """Longer than any pool of ours keeps an idle connection, so that a pooled one is never stale."""
 
 
+_LINGER_S = 1.0
+"""How long a peer whose request was refused may go on sending into the void."""
+
+
 class _HeadRefused(Exception):
     """Raised inside a parser callback to make the parser stop."""
 
@@ -31,6 +35,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: WaysideError | None = None
+        self._has_hung_up = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -41,6 +46,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._has_hung_up:
+            return
         # Counted before parsing: the parser keeps a field to itself until the field is whole.
         if self._in_head:
             self._head_bytes += len(data)
@@ -100,15 +107,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: WaysideError) -> None:
         """Answer without the app, which never saw the request, and hang up."""
         self._stop_head_timer()
-        if self.transport.is_closing():
+        if self._has_hung_up or self.transport.is_closing():
             return
+        self._has_hung_up = True
         body = envelope(error)
         self.transport.write(
             STATUS_LINE[error.status]
             + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             + body
         )
-        self.transport.close()
+        # Closing while the peer still sends would reset the connection, and the answer with it.
+        self.transport.write_eof()
+        self.loop.call_later(_LINGER_S, self.transport.close)
 
 
 def bind(settings: ServiceSettings) -> socket.socket:
@@ -130,27 +140,25 @@ def bind(settings: ServiceSettings) -> socket.socket:
 
 def serve(app: ASGIApp, listener: socket.socket, settings: ServiceSettings) -> bool:
     """Serve until a signal comes; False when the app's own start-up failed."""
-    for name in ("uvicorn", "uvicorn.error"):
-        # Its messages repeat ours, and its tracebacks may hold what callers sent.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http=guarded_protocol(settings),
-            loop="uvloop",
-            ws="none",
-            lifespan="on",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=settings.shutdown_grace_s,
-        )
-    )
+    server = uvicorn.Server(configuration(app, settings))
     server.run(sockets=[listener])
     return server.started
 
 
-def guarded_protocol(settings: ServiceSettings) -> type[GuardedProtocol]:
-    """The protocol class uvicorn builds for each connection, with its limits bound."""
-    return type("BoundGuardedProtocol", (GuardedProtocol,), {"settings": settings})
+def configuration(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
+    """uvicorn as we run it: httptools and uvloop, guarded, and silent, since the intake logs."""
+    for name in ("uvicorn", "uvicorn.error"):
+        # Its messages repeat ours, and its tracebacks may hold what callers sent.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return uvicorn.Config(
+        app,
+        http=type("BoundGuardedProtocol", (GuardedProtocol,), {"settings": settings}),
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
+    )

