@@ -215,7 +215,9 @@ class TracedDocuments:
     async def __anext__(self) -> bytes:
         try:
             document = await anext(self._documents)
-        except WaysideError as error:
+        except StopAsyncIteration:
+            raise
+        except BaseException as error:
             self._span.fail(error)
             raise
         if (usage := usage_of(document)) is not None:
