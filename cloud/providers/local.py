@@ -193,7 +193,7 @@ class _Decoding:
             model.generate(self._request, self._receive)
 
     def _receive(self, event: RuntimeEvent) -> bool:
-        if not self._is_over and event.prompt_progress is None:
+        if not self._is_over and not bytes(event.prompt_progress):
             try:
                 self._loop.call_soon_threadsafe(self._events.put_nowait, event)
             except RuntimeError:  # the loop is closed, nobody listens
