@@ -79,7 +79,7 @@ class Running:
     def __enter__(self) -> "Running":
         with open(self._log, "wb") as log:
             self._make = subprocess.Popen(
-                ["make", "run"],  # noqa: S607 - make is what a user types
+                ["make", "run"],
                 cwd=self._clone,
                 env=self._environ,
                 stdout=log,
