@@ -17,6 +17,12 @@ class Principal:
 
     tenant: str
     key_id: str
+    pins: bool = False
+    """May choose the route of a request with `Wayside-Route`."""
+
+
+Pin = Literal["cache", "local", "cloud"]
+"""Where a client that may choose wants its answer from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +36,9 @@ class Query:
     passed_on: Mapping[str, str]
     """Headers of the client's that mean the same at every hop."""
     request_id: str
+    cache_control: str = ""
+    """The client's `Cache-Control`, as it came."""
+    pin: Pin | None = None
 
     @property
     def request(self) -> ChatRequest:
@@ -93,11 +102,42 @@ class StoredAnswer:
     id: str
     completion: bytes
     """One `chat.completion` document."""
+    created: float
+    """When it was answered, Unix seconds."""
+    expires: float
+    """From when on it must not be used, Unix seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """Where a stored question may be found again: by whom, and in which exact context."""
+
+    tenant: str
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """What a request is stored and found under."""
+
+    entry: str
+    """SHA-256 of everything that can change the answer; also the entry's id."""
+    scope: Scope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A question with its answer, as the semantic cache keeps it."""
+
+    keys: Keys
+    question: str
+    embedding: npt.NDArray[np.float32]
+    answer: StoredAnswer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """The nearest stored question, not yet trusted."""
+    """A stored question near the one asked, not yet trusted."""
 
     question: str
     similarity: float
@@ -117,9 +157,18 @@ class Refused:
     """The candidate must not be used."""
 
     reason: str
+    """One of a small, fixed set of words: it labels a metric."""
 
 
 Verdict = Verified | Refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examined:
+    """A candidate and what the verifier said of it."""
+
+    candidate: Candidate
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,8 +176,7 @@ class Reuse:
     """Send a stored answer again."""
 
     answer: StoredAnswer
-    kind: str
-    """`exact` or `semantic`."""
+    kind: Literal["exact", "semantic"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +190,7 @@ class AnswerLocally:
 class Forward:
     """Ask the upstream."""
 
-    cause: Literal["bypass", "miss", "stale"]
+    cause: Literal["bypass", "miss", "request", "stale"]
     """The `fwd` parameter of Cache-Status (RFC 9211, section 2.2)."""
     reason: str
 

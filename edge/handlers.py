@@ -30,6 +30,7 @@ async def chat_completions(request: Request) -> Response:
         deadline=deadline,
         passed_on={**record.trace_headers, **passed_on},
         request_id=record.request_id,
+        cache_control=", ".join(request.headers.getlist(names.CACHE_CONTROL)),
     )
     record.route = "cloud"  # unless the pipeline knows better: what fails, fails on its way there
     answer = await edge.pipeline.answer(query)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from edge.domain import Answer, Candidate, Encoding, Principal, Query, StoredAnswer, Verdict
+from edge.domain import Answer, Candidate, Encoding, Keys, Principal, Query, StoredAnswer, Verdict
 
 
 class Encoder(Protocol):
@@ -12,9 +12,19 @@ class Encoder(Protocol):
 
 
 class ExactCache(Protocol):
-    """Answers to requests seen before, to the letter."""
+    """Answers to requests seen before, to the letter. Losing one is harmless; a wrong one is not."""
 
-    async def get(self, query: Query) -> StoredAnswer | None: ...
+    async def get(self, keys: Keys) -> StoredAnswer | None:
+        """The answer stored under this entry; whatever is expired, damaged or out of reach is a miss."""
+        ...
+
+    async def put(self, keys: Keys, answer: StoredAnswer) -> bool:
+        """Keep the answer until it expires; False when it could not be kept."""
+        ...
+
+    async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        """Forget one entry, one scope, or all of the tenant's; how many there were."""
+        ...
 
 
 class SemanticCache(Protocol):

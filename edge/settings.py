@@ -27,6 +27,10 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
     ] = 60.0
     upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
+    cache_ttl_s: Annotated[float, Meta(gt=0, description="how long an answer is kept, seconds")] = 86_400.0
+    exact_cache_max_bytes: Annotated[
+        int, Meta(ge=0, description="size of the exact cache on disk, bytes; 0 switches it off")
+    ] = 256 * 1024 * 1024
 
     @property
     def keys_path(self) -> Path:

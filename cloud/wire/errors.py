@@ -8,6 +8,7 @@ WaysideError
 ├── MethodNotAllowed 405
 ├── Overloaded 429                  our own queue is full: come back later
 ├── DeadlineExceeded 504
+├── NotStored 504                   the caller wanted a stored answer or none
 ├── UpstreamUnavailable 503         nobody answered: refused, reset, timed out
 ├── UpstreamBroken 502              somebody answered, but not with a whole answer
 ├── UpstreamRefused <its status>    the upstream's own error, told as it was
@@ -99,6 +100,13 @@ class Overloaded(WaysideError):
 class DeadlineExceeded(WaysideError):
     status = 504
     code = "deadline_exceeded"
+
+
+class NotStored(WaysideError):
+    """RFC 9111, section 5.2.1.7: `only-if-cached` without a stored answer."""
+
+    status = 504
+    code = "only_if_cached"
 
 
 class UpstreamUnavailable(WaysideError):

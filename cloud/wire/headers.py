@@ -11,6 +11,7 @@ IDEMPOTENCY_KEY = "idempotency-key"
 CACHE_CONTROL = "cache-control"
 CACHE_STATUS = "cache-status"  # RFC 9211
 SERVER_TIMING = "server-timing"
+AGE = "age"
 RETRY_AFTER = "retry-after"
 
 SESSION = "wayside-session"

@@ -1,11 +1,19 @@
 """Ports that are switched off: they hold nothing and let everything be forwarded."""
 
-from edge.domain import Candidate, Encoding, Query, Refused, StoredAnswer, Verdict
+from edge.domain import Candidate, Encoding, Keys, Query, Refused, StoredAnswer, Verdict
 
 
 class NoExactCache:
-    async def get(self, query: Query) -> StoredAnswer | None:
+    """Keeps nothing."""
+
+    async def get(self, keys: Keys) -> StoredAnswer | None:
         return None
+
+    async def put(self, keys: Keys, answer: StoredAnswer) -> bool:
+        return False
+
+    async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        return 0
 
 
 class NothingSimilar:

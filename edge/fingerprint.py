@@ -1,0 +1,59 @@
+"""What a request is stored under: its exact fingerprint and its semantic scope."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cloud.wire.chat import ChatRequest
+from edge.domain import Keys, Scope
+
+CANNOT_CHANGE_THE_ANSWER = frozenset(
+    {
+        "stream",  # how the answer travels, not what it says
+        "stream_options",
+        "user",  # who the caller's own customer is, for abuse reports
+        "safety_identifier",
+        "metadata",  # the caller's own notes
+        "prompt_cache_key",  # where the provider runs it
+        "service_tier",  # how fast
+    }
+)
+"""Request fields left out of both keys. Every other field, known to us or not, is part of them."""
+
+_KNOWN = frozenset(field.name for field in msgspec.structs.fields(ChatRequest))
+
+
+def keys_of(*, tenant: str, body: Mapping[str, Any], bundle: str, policy: str) -> Keys:
+    """The keys of a request's decoded body, which has been parsed and found valid.
+
+    Two bodies that differ in key order or white space alone have the same keys. `bundle` and `policy`
+    name what the edge decided with: what it kept under other rules is not found under these.
+    """
+    fields = _answer_fields(body)
+    entry = _digest(["entry", tenant, bundle, policy, fields])
+    around = [*fields["messages"]]
+    for index in range(len(around) - 1, -1, -1):
+        if around[index]["role"] == "user":
+            # The place of the question stays, its text goes.
+            around[index] = {key: value for key, value in around[index].items() if key != "content"}
+            break
+    scope = _digest(["scope", tenant, bundle, policy, fields | {"messages": around}])
+    return Keys(entry=entry, scope=Scope(tenant=tenant, digest=scope))
+
+
+def _answer_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that count. A known field that is null says the same as one that is not there."""
+    return {
+        key: value
+        for key, value in document.items()
+        if key not in CANNOT_CHANGE_THE_ANSWER and not (value is None and key in _KNOWN)
+    }
+
+
+def _digest(value: list[Any]) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no white space), 43 URL-safe characters."""
+    canonical = msgspec.json.encode(value, order="sorted")
+    return base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()

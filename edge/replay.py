@@ -1,0 +1,41 @@
+"""A stored answer sent again: under a fresh id, marked, as JSON or as events."""
+
+import re
+import secrets
+from typing import Any, Literal
+
+import msgspec
+
+from cloud.wire.answers import Documents, Ready, as_chunks
+from cloud.wire.chat import ChatRequest
+from edge.domain import StoredAnswer
+
+Origin = Literal["exact", "semantic", "knowledge"]
+
+_ID = re.compile(r"chatcmpl-ws-([A-Za-z0-9_-]{43})-[0-9a-f]{12}")
+
+
+def replayed(stored: StoredAnswer, request: ChatRequest, *, origin: Origin) -> Documents:
+    """The documents of the answer, in the form that the request asks for."""
+    document: dict[str, Any] = msgspec.json.decode(stored.completion)
+    document["id"] = f"chatcmpl-ws-{stored.id}-{secrets.token_hex(6)}"
+    document["wayside"] = {**_mapping(document.get("wayside")), "origin": origin, "entry": stored.id}
+    completion = msgspec.json.encode(document)
+    if request.streams:
+        return Ready(as_chunks(completion, with_usage=request.streams_usage))
+    return Ready([completion])
+
+
+def owes_usage(request: ChatRequest) -> bool:
+    """Whether the caller was promised token counts. An answer first asked for as a stream may lack them."""
+    return not request.streams or request.streams_usage
+
+
+def entry_of(response_id: str) -> str | None:
+    """The entry that a replayed answer came from, by the answer's id; None for any other id."""
+    match = _ID.fullmatch(response_id)
+    return match[1] if match else None
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
