@@ -13,4 +13,4 @@ def principal_of(headers: Mapping[str, str], ring: Keyring) -> Principal:
     record = authenticate(headers, ring)
     if record.role != "client":
         raise PermissionDenied("an edge's credential opens the cloud, not another edge")
-    return Principal(tenant=record.tenant, key_id=record.id)
+    return Principal(tenant=record.tenant, key_id=record.id, pins=record.pins)

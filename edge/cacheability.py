@@ -49,6 +49,8 @@ class Cacheability:
     semantic: str | None
     """Neither looked up by meaning nor stored for it."""
     store: str | None
+    knowledge: str | None
+    """Not answered by the operator's own answers."""
 
 
 def directives_of(cache_control: str) -> Directives:
@@ -90,7 +92,28 @@ def assess(
         exact=never or ("no-store" if directives.no_store else None),
         semantic=never or ("no-store" if directives.no_store else None) or _only_exact(request, text, limits),
         store=never or ("no-store" if directives.no_store else None),
+        knowledge=_not_from_knowledge(request, fields, text, in_session=in_session, ends=ends),
     )
+
+
+def _not_from_knowledge(
+    request: ChatRequest, fields: frozenset[str], text: str, *, in_session: bool, ends: str
+) -> str | None:
+    """A known answer is plain text for a question that stands on its own; its operator keeps it current."""
+    roles = [message.role for message in request.messages]
+    if in_session or roles.count("user") != 1 or "assistant" in roles:
+        return "follow-up"
+    if request.tools or "functions" in fields or "tool" in roles or "function" in roles:
+        return "tools"
+    if request.response_format is not None and request.response_format.type != "text":
+        return "response format"
+    if request.n is not None and request.n > 1:
+        return "several answers"
+    if not _is_text(request.messages[-1]):
+        return "not only text"
+    if not text.strip():
+        return "no question"
+    return "personal" if is_personal(ends) else None
 
 
 def _of_the_request(request: ChatRequest, fields: frozenset[str], limits: Limits) -> str | None:

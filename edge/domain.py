@@ -10,6 +10,9 @@ import numpy.typing as npt
 from cloud.wire.answers import Documents
 from cloud.wire.chat import ChatDocument, ChatRequest
 
+Vector = npt.NDArray[np.float32]
+"""An embedding, shape (dimensions,)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
@@ -36,6 +39,8 @@ class Query:
     passed_on: Mapping[str, str]
     """Headers of the client's that mean the same at every hop."""
     request_id: str
+    in_session: bool = False
+    """The upstream keeps the conversation: what was said before is not in the request."""
     cache_control: str = ""
     """The client's `Cache-Control`, as it came."""
     pin: Pin | None = None
@@ -82,7 +87,7 @@ class Classification:
 class Encoding:
     """Everything one encoder pass says about a text."""
 
-    embedding: npt.NDArray[np.float32]
+    embedding: Vector
     """Shape (384,), unit norm."""
     classification: Classification
     complexity: float
@@ -131,7 +136,7 @@ class Entry:
 
     keys: Keys
     question: str
-    embedding: npt.NDArray[np.float32]
+    embedding: Vector
     answer: StoredAnswer
 
 
@@ -195,7 +200,14 @@ class Forward:
     reason: str
 
 
-Decision = Reuse | AnswerLocally | Forward
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decline:
+    """Answer nothing, as the route's setting wants it for such requests."""
+
+    reason: str
+
+
+Decision = Reuse | AnswerLocally | Forward | Decline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

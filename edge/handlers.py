@@ -5,12 +5,13 @@ from starlette.responses import Response
 
 from cloud.wire import chat
 from cloud.wire import headers as names
+from cloud.wire.errors import InvalidRequest, PermissionDenied
 from cloud.wire.service.endpoints import deadline_of, metrics_page, readiness
 from cloud.wire.service.intake import read_body
 from cloud.wire.service.observe import record_of
 from cloud.wire.service.relay import streamed_answer, whole_answer
 from edge.auth import principal_of
-from edge.domain import Query
+from edge.domain import Pin, Principal, Query
 from edge.wiring import Edge
 
 
@@ -30,6 +31,8 @@ async def chat_completions(request: Request) -> Response:
         deadline=deadline,
         passed_on={**record.trace_headers, **passed_on},
         request_id=record.request_id,
+        in_session=names.SESSION in request.headers,
+        pin=_pin(request, principal),
         cache_control=", ".join(request.headers.getlist(names.CACHE_CONTROL)),
     )
     record.route = "cloud"  # unless the pipeline knows better: what fails, fails on its way there
@@ -57,6 +60,19 @@ async def metrics(request: Request) -> Response:
     if not edge.settings.serves_metrics_openly:
         principal_of(request.headers, edge.keys.current())
     return metrics_page(edge.metrics)
+
+
+def _pin(request: Request, principal: Principal) -> Pin | None:
+    """Where the client wants its answer from, if it says so and its key lets it."""
+    match request.headers.get(names.ROUTE):
+        case None:
+            return None
+        case _ if not principal.pins:
+            raise PermissionDenied("this key may not choose a route", param="Wayside-Route")
+        case "cache" | "local" | "cloud" as pin:
+            return pin
+        case _:
+            raise InvalidRequest("Wayside-Route must be cache, local or cloud", param="Wayside-Route")
 
 
 def _edge(request: Request) -> Edge:

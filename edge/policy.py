@@ -1,21 +1,105 @@
-"""The edge's decision: a pure function of what was found."""
+"""The edge's decision: pure functions of what a request is and what was found for it."""
 
-from edge.domain import AnswerLocally, Candidate, Decision, Forward, Refused, Reuse, Verdict, Verified
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.cacheability import Cacheability
+from edge.domain import (
+    AnswerLocally,
+    Decision,
+    Decline,
+    Encoding,
+    Examined,
+    Forward,
+    Pin,
+    Refused,
+    Reuse,
+    Verified,
+)
+from edge.routes import Routed
+
+VERSION = "1"
+"""Goes up when the same answers must no longer be found under the same requests: guards, personal
+words, keys."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Uses:
+    """What may be used for a request; each None where nothing speaks against it, else why not."""
+
+    exact: str | None
+    knowledge: str | None
+    semantic: str | None
+    store_exact: str | None
+    store_semantic: str | None
+
+
+def uses_before_reading(cacheability: Cacheability, *, pin: Pin | None) -> str | None:
+    """Why the exact cache is not looked into; the encoder has not read the text yet."""
+    return "pinned" if pin in ("cloud", "local") else cacheability.exact
+
+
+def uses(
+    cacheability: Cacheability,
+    *,
+    routed: Routed,
+    encoding: Encoding | None,
+    expected_bundle: str,
+    injection_threshold: float,
+    pin: Pin | None,
+) -> Uses:
+    """What the route, the reading and the client allow, once all three are known."""
+    rule = routed.rule
+    if encoding is None:
+        reading: str | None = "no model bundle"
+        injected = None
+    else:
+        injected = "injection" if encoding.injection >= injection_threshold else None
+        reading = (
+            injected
+            or ("longer than the window" if encoding.truncated else None)
+            or ("another bundle" if encoding.bundle != expected_bundle else None)
+        )
+    unsure = None if routed.is_sure else "below confidence"
+    off = "cache off" if rule.cache == "off" else None
+    exact_only = "exact only" if rule.cache == "exact" else None
+    semantic = cacheability.semantic or off or exact_only or reading or unsure
+    return Uses(
+        exact=uses_before_reading(cacheability, pin=pin),
+        knowledge=(
+            ("pinned" if pin in ("cloud", "cache") else None)
+            or ("knowledge off" if not rule.knowledge else None)
+            or cacheability.knowledge
+            or reading
+            or unsure
+        ),
+        semantic=("pinned" if pin in ("cloud", "local") else None) or semantic,
+        store_exact=cacheability.store or off or injected,
+        store_semantic=cacheability.store or semantic,
+    )
 
 
 def decide(
     *,
-    known: Candidate | None,
-    known_verdict: Verdict | None,
-    cached: Candidate | None,
-    cached_verdict: Verdict | None,
+    allowed: Uses,
+    routed: Routed,
+    known: Sequence[Examined],
+    cached: Sequence[Examined],
 ) -> Decision:
     """The operator's knowledge first, then a verified cached answer, else forward with the reason."""
-    if known is not None and isinstance(known_verdict, Verified):
-        return AnswerLocally(answer=known.answer)
-    if cached is not None and isinstance(cached_verdict, Verified):
-        return Reuse(answer=cached.answer, kind="semantic")
-    for verdict in (cached_verdict, known_verdict):
-        if isinstance(verdict, Refused):
-            return Forward(cause="miss", reason=f"refused: {verdict.reason}")
-    return Forward(cause="miss", reason="nothing similar is stored")
+    if allowed.store_exact == "injection" and routed.rule.injection == "refuse":
+        return Decline(reason="injection")
+    for examined in known:
+        if isinstance(examined.verdict, Verified):
+            return AnswerLocally(answer=examined.candidate.answer)
+    for examined in cached:
+        if isinstance(examined.verdict, Verified):
+            return Reuse(answer=examined.candidate.answer, kind="semantic")
+    for examined in (*cached, *known):
+        if isinstance(examined.verdict, Refused):
+            return Forward(cause="miss", reason=f"refused: {examined.verdict.reason}")
+    if allowed.exact is not None:
+        return Forward(cause="bypass", reason=allowed.exact)
+    if allowed.semantic is not None:
+        return Forward(cause="miss", reason=allowed.semantic)
+    return Forward(cause="miss", reason="nothing similar")

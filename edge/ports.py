@@ -2,11 +2,28 @@
 
 from typing import Protocol
 
-from edge.domain import Answer, Candidate, Encoding, Keys, Principal, Query, StoredAnswer, Verdict
+from edge.domain import (
+    Answer,
+    Candidate,
+    Encoding,
+    Entry,
+    Keys,
+    Principal,
+    Query,
+    Scope,
+    StoredAnswer,
+    Vector,
+    Verdict,
+)
 
 
 class Encoder(Protocol):
     """Reads a text once: intent, complexity, injection and embedding from one pass."""
+
+    @property
+    def identity(self) -> str:
+        """What `Encoding.bundle` will say: name and content hash of the loaded bundle."""
+        ...
 
     async def encode(self, text: str) -> Encoding: ...
 
@@ -28,21 +45,36 @@ class ExactCache(Protocol):
 
 
 class SemanticCache(Protocol):
-    """Answers to questions that were asked in other words, in the same scope."""
+    """Answers to questions that were asked in other words, in the same scope.
 
-    async def nearest(self, query: Query, encoding: Encoding) -> Candidate | None: ...
+    Embeddings have unit norm. Losing an entry is harmless; one from another scope is not.
+    """
+
+    async def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        """At most `limit` candidates of the scope that are similar enough to look at, nearest first."""
+        ...
+
+    async def put(self, entry: Entry) -> bool:
+        """Keep the entry until its answer expires; True once a crash cannot lose it any more."""
+        ...
+
+    async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        """Forget one entry, one scope, or all of the tenant's; how many there were."""
+        ...
 
 
 class Knowledge(Protocol):
     """The operator's own answers."""
 
-    async def nearest(self, query: Query, encoding: Encoding) -> Candidate | None: ...
+    async def nearest(self, tenant: str, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        """At most `limit` known questions that the tenant may be answered from, nearest first."""
+        ...
 
 
 class Verifier(Protocol):
-    """Whether a candidate's answer serves the query. When in doubt it refuses."""
+    """Whether one answer serves both questions. When in doubt it refuses."""
 
-    async def check(self, query: Query, candidate: Candidate) -> Verdict: ...
+    async def check(self, question: str, candidate: Candidate) -> Verdict: ...
 
 
 class Upstream(Protocol):

@@ -27,7 +27,12 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
     ] = 60.0
     upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
-    cache_ttl_s: Annotated[float, Meta(gt=0, description="how long an answer is kept, seconds")] = 86_400.0
+    routes_file: Annotated[
+        Path | None, Meta(description="route table, TOML; if unset, the one that came with the edge")
+    ] = None
+    injection_threshold: Annotated[
+        float, Meta(gt=0, le=1, description="probability from which a text counts as an injection")
+    ] = 0.5
     exact_cache_max_bytes: Annotated[
         int, Meta(ge=0, description="size of the exact cache on disk, bytes; 0 switches it off")
     ] = 256 * 1024 * 1024

@@ -1,6 +1,6 @@
 """What the edge counts of its own: hits by kind, refusals, stores, tokens it saved, feedback."""
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class EdgeMetrics:
@@ -26,5 +26,16 @@ class EdgeMetrics:
             "wayside_saved_tokens",
             "Tokens that answers from storage would have cost, as first reported",
             ["direction", "kind"],
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "wayside_verifier_refusals",
+            "Candidates the verifier refused, by reason",
+            ["kind", "reason"],
+            registry=registry,
+        )
+        self.routes_refused = Gauge(
+            "wayside_route_table_refused",
+            "1 while the route table on disk is bad and an older one is in force",
             registry=registry,
         )

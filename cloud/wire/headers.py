@@ -20,10 +20,12 @@ INTENT = "wayside-intent"
 CONFIDENCE = "wayside-confidence"
 COMPLEXITY = "wayside-complexity"
 AGENT = "wayside-agent"
+TIER = "wayside-tier"
+INJECTION = "wayside-injection"
 DEADLINE_MS = "wayside-deadline-ms"
 ROUTE = "wayside-route"
 
-BELIEVED_FROM_AN_EDGE_ONLY = frozenset({TENANT, INTENT, CONFIDENCE, COMPLEXITY, AGENT})
+BELIEVED_FROM_AN_EDGE_ONLY = frozenset({TENANT, INTENT, CONFIDENCE, COMPLEXITY, AGENT, TIER, INJECTION})
 """What an edge knows about a request. From anyone else these are ignored."""
 
 FROM_THE_CLIENT = (SESSION, IDEMPOTENCY_KEY, CACHE_CONTROL)

@@ -25,6 +25,8 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An `edge` may speak for any tenant; a `client` only for its own."""
     development: bool = False
     """Made by `make run`; honoured on a loopback bind only."""
+    pins: bool = False
+    """May choose the route of a request with `Wayside-Route`."""
     created_at: str
     """UTC, ISO 8601."""
 
@@ -50,7 +52,9 @@ class Keyring:
         return record if hmac.compare_digest(_digest(token), expected) else None
 
 
-def new_key(*, tenant: str, role: Role, created_at: str, development: bool = False) -> tuple[str, KeyRecord]:
+def new_key(
+    *, tenant: str, role: Role, created_at: str, development: bool = False, pins: bool = False
+) -> tuple[str, KeyRecord]:
     """A fresh key, to be shown once, and the record that is kept."""
     key_id = secrets.token_hex(6)
     token = f"ws-{key_id}-{secrets.token_urlsafe(32)}"
@@ -60,6 +64,7 @@ def new_key(*, tenant: str, role: Role, created_at: str, development: bool = Fal
         sha256=_digest(token),
         role=role,
         development=development,
+        pins=pins,
         created_at=created_at,
     )
     return token, record

@@ -1,6 +1,6 @@
 """Ports that are switched off: they hold nothing and let everything be forwarded."""
 
-from edge.domain import Candidate, Encoding, Keys, Query, Refused, StoredAnswer, Verdict
+from edge.domain import Candidate, Entry, Keys, Refused, Scope, StoredAnswer, Vector, Verdict
 
 
 class NoExactCache:
@@ -16,15 +16,28 @@ class NoExactCache:
         return 0
 
 
-class NothingSimilar:
-    """A semantic cache, or a knowledge base, without entries."""
+class NoSemanticCache:
+    """Keeps nothing, so finds nothing similar."""
 
-    async def nearest(self, query: Query, encoding: Encoding) -> Candidate | None:
-        return None
+    async def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        return ()
+
+    async def put(self, entry: Entry) -> bool:
+        return False
+
+    async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        return 0
+
+
+class NoKnowledge:
+    """Knows nothing."""
+
+    async def nearest(self, tenant: str, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        return ()
 
 
 class RefuseAll:
-    """A verifier without a model verifies nothing."""
+    """A verifier that verifies nothing."""
 
-    async def check(self, query: Query, candidate: Candidate) -> Verdict:
-        return Refused(reason="no verifier is loaded")
+    async def check(self, question: str, candidate: Candidate) -> Verdict:
+        return Refused(reason="no verifier")

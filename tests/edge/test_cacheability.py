@@ -25,6 +25,10 @@ def judged(body: dict[str, Any], *, cache_control: str = "", in_session: bool = 
     )
 
 
+def shown(found: Cacheability) -> tuple[str | None, str | None, str | None]:
+    return found.exact, found.semantic, found.store
+
+
 def asking(*messages: Any) -> dict[str, Any]:
     return {"messages": [m if isinstance(m, dict) else {"role": "user", "content": m} for m in messages]}
 
@@ -59,7 +63,7 @@ IMAGE = {
     ],
 )
 def test_a_plain_question_may_be_stored_and_served(body: dict[str, Any]) -> None:
-    assert judged(body) == Cacheability(exact=None, semantic=None, store=None)
+    assert shown(judged(body)) == (None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,7 @@ def test_a_plain_question_may_be_stored_and_served(body: dict[str, Any]) -> None
     ],
 )
 def test_these_are_never_stored_nor_served(body: dict[str, Any], reason: str) -> None:
-    assert judged(body) == Cacheability(exact=reason, semantic=reason, store=reason)
+    assert shown(judged(body)) == (reason, reason, reason)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_these_are_never_stored_nor_served(body: dict[str, Any], reason: str) ->
     ],
 )
 def test_these_are_served_to_the_letter_only(body: dict[str, Any], reason: str) -> None:
-    assert judged(body) == Cacheability(exact=None, semantic=reason, store=None)
+    assert shown(judged(body)) == (None, reason, None)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +126,7 @@ def test_a_conversation_kept_by_the_cloud_is_not_known_here() -> None:
 
 
 def test_no_store_neither_stores_nor_serves() -> None:
-    assert judged({}, cache_control="no-store") == Cacheability(
-        exact="no-store", semantic="no-store", store="no-store"
-    )
+    assert shown(judged({}, cache_control="no-store")) == ("no-store", "no-store", "no-store")
 
 
 @pytest.mark.parametrize(
@@ -196,3 +198,27 @@ def choice(**fields: Any) -> dict[str, Any]:
 )
 def test_only_whole_successful_answers_are_stored(answer: Any, reason: str | None) -> None:
     assert answer_refusal(msgspec.json.encode(answer), Limits()) == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "in_session", "reason"),
+    [
+        ({}, False, None),
+        (asking({"role": "system", "content": "Be brief."}, "What is a monad?"), False, None),
+        (asking("What are your opening hours today?"), False, None),
+        ({"temperature": 1.5}, False, None),
+        ({}, True, "follow-up"),
+        (asking("Hi", {"role": "assistant", "content": "Hello"}, "What is a monad?"), False, "follow-up"),
+        (asking("Hi", "What is a monad?"), False, "follow-up"),
+        ({"tools": [TOOL]}, False, "tools"),
+        ({"response_format": {"type": "json_object"}}, False, "response format"),
+        ({"n": 3}, False, "several answers"),
+        (asking(IMAGE), False, "not only text"),
+        (asking("What is my balance?"), False, "personal"),
+        (asking(" "), False, "no question"),
+    ],
+)
+def test_known_answers_are_for_questions_that_stand_on_their_own(
+    body: dict[str, Any], in_session: bool, reason: str | None
+) -> None:
+    assert judged(body, in_session=in_session).knowledge == reason

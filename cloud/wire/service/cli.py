@@ -77,6 +77,9 @@ def _add_keys_command(
         default="client",
         help="edge: may speak for any tenant (default: client)",
     )
+    add.add_argument(
+        "--pins", action="store_true", help="may choose a request's route with the Wayside-Route header"
+    )
     actions.add_parser("list", help="ids and tenants; keys themselves are not kept", parents=[flags])
     revoke = actions.add_parser("revoke", help="forget a key", parents=[flags])
     revoke.add_argument("id", help="as `keys list` shows it")
@@ -86,7 +89,7 @@ def _keys(file: KeyFile, flags: Mapping[str, str]) -> int:
     match flags["action"]:
         case "add":
             role: Role = "edge" if flags["role"] == "edge" else "client"
-            print(file.add(tenant=flags["tenant"], role=role))
+            print(file.add(tenant=flags["tenant"], role=role, pins=bool(flags.get("pins"))))
             print(f"kept hashed in {file.path}; this is the only time it is shown", file=sys.stderr)
         case "list":
             for record in file.records():

@@ -37,12 +37,14 @@ class KeyFile:
         except msgspec.MsgspecError as error:
             raise StartUpError(f"{self.path} is not a key file: {error}") from error
 
-    def add(self, *, tenant: str, role: Role = "client", development: bool = False) -> str:
+    def add(
+        self, *, tenant: str, role: Role = "client", development: bool = False, pins: bool = False
+    ) -> str:
         """Make a key, keep its hash, return the key itself: the only time it is seen."""
         if not TENANT.fullmatch(tenant):
             raise StartUpError("a tenant's name is 1 to 64 letters, digits, '.', '_' or '-'")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        token, record = new_key(tenant=tenant, role=role, created_at=now, development=development)
+        token, record = new_key(tenant=tenant, role=role, created_at=now, development=development, pins=pins)
         self.keep(record)
         return token
 

@@ -1,0 +1,213 @@
+"""Looks everything up that a decision about a query needs, and decides."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from cloud.wire.answers import usage_of
+from edge.cache_status import Stages
+from edge.cacheability import Cacheability, Directives, Limits, assess, directives_of
+from edge.domain import (
+    Candidate,
+    Decision,
+    Encoding,
+    Examined,
+    Forward,
+    Keys,
+    Query,
+    Refused,
+    Reuse,
+    StoredAnswer,
+    Verified,
+)
+from edge.fingerprint import keys_of
+from edge.policy import VERSION, Uses, decide, uses, uses_before_reading
+from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Verifier
+from edge.replay import owes_usage
+from edge.routes import Routed, RouteTable
+
+_TOO_LARGE = "request too large"
+_FRESHER = Forward(cause="request", reason="the client wants a fresher answer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    """Where the edge draws its lines."""
+
+    injection: float = 0.5
+    candidates: int = 3
+    """How many stored questions are looked at, nearest first."""
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """A query, what was found out about it, and what to do."""
+
+    query: Query
+    directives: Directives
+    cacheability: Cacheability
+    keys: Keys
+    decision: Decision
+    exact: StoredAnswer | None = None
+    encoding: Encoding | None = None
+    routed: Routed | None = None
+    """None when the exact cache answered before anybody read the text."""
+    uses: Uses | None = None
+    known: tuple[Examined, ...] = ()
+    cached: tuple[Examined, ...] = ()
+
+
+class Judge:
+    """Decides about queries; changes nothing, calls nobody upstream."""
+
+    def __init__(
+        self,
+        *,
+        exact: ExactCache,
+        encoder: Encoder | None,
+        semantic: SemanticCache,
+        knowledge: Knowledge,
+        verifier: Verifier,
+        routes: Callable[[], RouteTable],
+        thresholds: Thresholds,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._exact = exact
+        self._encoder = encoder
+        self._semantic = semantic
+        self._knowledge = knowledge
+        self._verifier = verifier
+        self._routes = routes
+        self._thresholds = thresholds
+        self._clock = clock
+
+    async def judge(self, query: Query, stages: Stages, *, in_full: bool = False) -> Judgement:
+        """What to do with the query. `in_full` reads the text even when the exact cache has an answer."""
+        table = self._routes()
+        bundle = self._encoder.identity if self._encoder is not None else ""
+        directives = directives_of(query.cache_control)
+        body = msgspec.json.decode(query.document.body)
+        cacheability = self._assessed(query, frozenset(body), directives)
+        keys = keys_of(
+            tenant=query.principal.tenant, body=body, bundle=bundle, policy=f"{VERSION}/{table.version}"
+        )
+        stages.done("read")
+        stored = None
+        if uses_before_reading(cacheability, pin=query.pin) is None:
+            stored = await self._exact.get(keys)
+            stages.done("exact")
+        if stored is not None and owes_usage(query.request) and usage_of(stored.completion) is None:
+            stored = None
+        if stored is not None and not in_full:
+            decision = self._if_fresh(Reuse(answer=stored, kind="exact"), directives)
+            if isinstance(decision, Reuse):
+                return Judgement(
+                    query=query,
+                    directives=directives,
+                    cacheability=cacheability,
+                    keys=keys,
+                    decision=decision,
+                    exact=stored,
+                )
+        encoding = None
+        if self._encoder is not None:
+            encoding = await self._encoder.encode(query.text)
+            stages.done("encode")
+        routed = table.route(query.principal.tenant, encoding.classification if encoding else None)
+        allowed = uses(
+            cacheability,
+            routed=routed,
+            encoding=encoding,
+            expected_bundle=bundle,
+            injection_threshold=self._thresholds.injection,
+            pin=query.pin,
+        )
+        known = await self._known(query, encoding, allowed, in_full=in_full)
+        cached: tuple[Examined, ...] = ()
+        if in_full or not _verified(known):
+            cached = await self._cached(query, keys, encoding, allowed, in_full=in_full)
+        stages.done("lookup")
+        decision = decide(allowed=allowed, routed=routed, known=known, cached=cached)
+        if stored is not None:
+            decision = Reuse(answer=stored, kind="exact")
+        return Judgement(
+            query=query,
+            directives=directives,
+            cacheability=cacheability,
+            keys=keys,
+            decision=self._if_fresh(decision, directives),
+            exact=stored,
+            encoding=encoding,
+            routed=routed,
+            uses=allowed,
+            known=known,
+            cached=cached,
+        )
+
+    def _assessed(self, query: Query, fields: frozenset[str], directives: Directives) -> Cacheability:
+        limits = self._thresholds.limits
+        if len(query.document.body) > limits.max_request_bytes:
+            return Cacheability(exact=_TOO_LARGE, semantic=_TOO_LARGE, store=_TOO_LARGE, knowledge=_TOO_LARGE)
+        return assess(
+            query.request,
+            fields=fields,
+            text=query.text,
+            in_session=query.in_session,
+            directives=directives,
+            limits=limits,
+        )
+
+    def _if_fresh(self, decision: Decision, directives: Directives) -> Decision:
+        """A stored answer only as old as the client takes it. The operator's answers do not age."""
+        if not isinstance(decision, Reuse):
+            return decision
+        now = self._clock()
+        answer = decision.answer
+        fresh = directives.allow(age_s=now - answer.created, ttl_s=answer.expires - now)
+        return decision if fresh and not directives.no_cache else _FRESHER
+
+    async def _known(
+        self, query: Query, encoding: Encoding | None, allowed: Uses, *, in_full: bool
+    ) -> tuple[Examined, ...]:
+        if encoding is None or allowed.knowledge is not None:
+            return ()
+        found = await self._knowledge.nearest(
+            query.principal.tenant, encoding.embedding, limit=self._thresholds.candidates
+        )
+        return await self._examined(query, found, in_full=in_full)
+
+    async def _cached(
+        self, query: Query, keys: Keys, encoding: Encoding | None, allowed: Uses, *, in_full: bool
+    ) -> tuple[Examined, ...]:
+        if encoding is None or allowed.semantic is not None:
+            return ()
+        found = await self._semantic.nearest(
+            keys.scope, encoding.embedding, limit=self._thresholds.candidates
+        )
+        if owes_usage(query.request):
+            found = tuple(one for one in found if usage_of(one.answer.completion) is not None)
+        return await self._examined(query, found, in_full=in_full)
+
+    async def _examined(
+        self, query: Query, found: Sequence[Candidate], *, in_full: bool
+    ) -> tuple[Examined, ...]:
+        """Each with its verdict, up to the first that is verified: one is enough, and each costs time."""
+        examined: list[Examined] = []
+        for candidate in found:
+            verdict = await self._verifier.check(query.text, candidate)
+            examined.append(Examined(candidate=candidate, verdict=verdict))
+            if isinstance(verdict, Verified) and not in_full:
+                break
+        return tuple(examined)
+
+
+def _verified(examined: Sequence[Examined]) -> bool:
+    return any(isinstance(one.verdict, Verified) for one in examined)
+
+
+def refusals(examined: Sequence[Examined]) -> list[str]:
+    """The reasons of those that were refused."""
+    return [one.verdict.reason for one in examined if isinstance(one.verdict, Refused)]
