@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from edge.domain import Keys, StoredAnswer
+import numpy as np
+
+from edge.domain import Candidate, Entry, Keys, Scope, StoredAnswer, Vector
 
 
 class FakeExactCache:
@@ -34,6 +36,45 @@ class FakeExactCache:
         for place in gone:
             del self._answers[place]
         return len(gone)
+
+
+class FakeSemanticCache:
+    """Entries in a list, compared one by one."""
+
+    def __init__(self, clock: Callable[[], float], *, min_similarity: float) -> None:
+        self._clock = clock
+        self._min_similarity = min_similarity
+        self._entries: list[Entry] = []
+
+    async def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        found = [
+            Candidate(
+                question=entry.question, similarity=float(entry.embedding @ embedding), answer=entry.answer
+            )
+            for entry in self._entries
+            if entry.keys.scope == scope and entry.answer.expires > self._clock()
+        ]
+        near = [candidate for candidate in found if candidate.similarity >= self._min_similarity]
+        return tuple(sorted(near, key=lambda candidate: -candidate.similarity)[:limit])
+
+    async def put(self, entry: Entry) -> bool:
+        if not np.isfinite(entry.embedding).all() or not entry.embedding.any():
+            return False
+        if entry.answer.expires <= self._clock():
+            return False
+        self._entries = [kept for kept in self._entries if kept.keys != entry.keys] + [entry]
+        return True
+
+    async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        kept = [
+            one
+            for one in self._entries
+            if one.keys.scope.tenant != tenant
+            or entry not in (None, one.keys.entry)
+            or scope not in (None, one.keys.scope.digest)
+        ]
+        gone, self._entries = len(self._entries) - len(kept), kept
+        return gone
 
 
 class Clock:
