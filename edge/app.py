@@ -30,6 +30,9 @@ def create_app(settings: EdgeSettings, instruments: Instruments, opener: Opener 
         routes=[
             Route("/v1/chat/completions", handlers.chat_completions, methods=["POST"]),
             Route("/v1/models", handlers.models, methods=["GET"]),
+            Route("/v1/route", handlers.route, methods=["POST"]),
+            Route("/v1/cache", handlers.forget, methods=["DELETE"]),
+            Route("/v1/feedback", handlers.feedback, methods=["POST"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", handlers.readyz, methods=["GET"]),
             Route("/metrics", handlers.metrics, methods=["GET"]),

@@ -12,6 +12,7 @@ from edge import cache_status
 from edge.cache_status import Stages
 from edge.cacheability import answer_refusal
 from edge.domain import Answer, AnswerLocally, Decline, Entry, Forward, Query, Reuse, StoredAnswer
+from edge.feedback import Feedback
 from edge.judge import Judge, Judgement, Thresholds, refusals
 from edge.ports import ExactCache, SemanticCache, Upstream
 from edge.replay import Origin, replayed
@@ -30,6 +31,7 @@ class Pipeline:
         semantic: SemanticCache,
         upstream: Upstream,
         storing: Storing,
+        feedback: Feedback,
         metrics: EdgeMetrics,
         thresholds: Thresholds,
         clock: Callable[[], float] = time.time,
@@ -39,6 +41,7 @@ class Pipeline:
         self._semantic = semantic
         self._upstream = upstream
         self._storing = storing
+        self._feedback = feedback
         self._metrics = metrics
         self._thresholds = thresholds
         self._clock = clock
@@ -120,6 +123,8 @@ class Pipeline:
                 kept |= await self._semantic.put(
                     Entry(keys=keys, question=judgement.query.text, embedding=embedding, answer=answer)
                 )
+            if kept:
+                self._feedback.remember(keys, completion)
             outcome = "stored" if kept else "no room"
         self._metrics.stores.labels(outcome).inc()
 

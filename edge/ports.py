@@ -77,6 +77,14 @@ class Verifier(Protocol):
     async def check(self, question: str, candidate: Candidate) -> Verdict: ...
 
 
+class PairScorer(Protocol):
+    """Reads two questions together."""
+
+    async def probability(self, first: str, second: str) -> float:
+        """Calibrated probability in [0, 1] that one answer serves both."""
+        ...
+
+
 class Upstream(Protocol):
     """Who answers what the edge does not."""
 

@@ -36,6 +36,12 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     exact_cache_max_bytes: Annotated[
         int, Meta(ge=0, description="size of the exact cache on disk, bytes; 0 switches it off")
     ] = 256 * 1024 * 1024
+    semantic_entries_per_tenant: Annotated[
+        int, Meta(ge=0, description="most entries of a tenant in the semantic cache; 0 switches it off")
+    ] = 100_000
+    semantic_min_similarity: Annotated[
+        float, Meta(ge=-1, le=1, description="cosine below which a stored question is not even verified")
+    ] = 0.7
 
     @property
     def keys_path(self) -> Path:

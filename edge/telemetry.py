@@ -39,3 +39,6 @@ class EdgeMetrics:
             "1 while the route table on disk is bad and an older one is in force",
             registry=registry,
         )
+        self.feedback = Counter(
+            "wayside_feedback", "Answers that callers called wrong or right", ["verdict"], registry=registry
+        )

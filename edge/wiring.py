@@ -1,5 +1,6 @@
 """The only file that names adapters: opens them, puts the edge together, closes them."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import StartUpError
 from edge.adapters.diskcache_exact import DiskcacheExact
 from edge.adapters.httpx_upstream import HttpxUpstream
-from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache, RefuseAll
+from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
+from edge.adapters.usearch_semantic import UsearchSemantic
+from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.pipeline import Pipeline
-from edge.ports import ExactCache, Upstream
+from edge.ports import Encoder, ExactCache, SemanticCache, Upstream
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.settings import EdgeSettings
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
+from edge.verifier import GuardedVerifier
 from edge.watched_routes import WatchedRoutes
 
 
@@ -27,13 +31,19 @@ class Edge:
 
     settings: EdgeSettings
     keys: WatchedKeyring
+    judge: Judge
     pipeline: Pipeline
+    feedback: Feedback
+    thresholds: Thresholds
     upstream: Upstream
     metrics: Metrics
 
 
 @asynccontextmanager
-async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIterator[Edge]:
+async def open_edge(
+    settings: EdgeSettings, instruments: Instruments, *, encoder: Encoder | None = None
+) -> AsyncIterator[Edge]:
+    """Without an encoder only the exact cache and forwarding work."""
     async with AsyncExitStack() as stack:
         limits = Limits(
             connect_s=settings.upstream_connect_timeout_s,
@@ -51,29 +61,34 @@ async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIt
         upstream = HttpxUpstream(client=client, tracing=instruments.tracing)
         exact = await _open_exact_cache(settings, stack)
         storing = Storing()
-        # Entered last, so that what is still to be stored is stored before the caches close.
-        stack.push_async_callback(storing.settled)
         metrics = EdgeMetrics(instruments.metrics.registry)
-        semantic = NoSemanticCache()
+        semantic = _open_semantic_cache(settings, stack) if encoder is not None else NoSemanticCache()
+        # Entered after the caches, so that what is still to be stored is stored before they close.
+        stack.push_async_callback(storing.settled)
+        feedback = Feedback(exact=exact, semantic=semantic, metrics=metrics)
         thresholds = Thresholds(injection=settings.injection_threshold)
         judge = Judge(
             exact=exact,
-            encoder=None,
+            encoder=encoder,
             semantic=semantic,
             knowledge=NoKnowledge(),
-            verifier=RefuseAll(),
+            verifier=GuardedVerifier(),
             routes=_open_routes(settings, instruments, metrics).current,
             thresholds=thresholds,
         )
         yield Edge(
             settings=settings,
             keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
+            judge=judge,
+            feedback=feedback,
+            thresholds=thresholds,
             pipeline=Pipeline(
                 judge=judge,
                 exact=exact,
                 semantic=semantic,
                 upstream=upstream,
                 storing=storing,
+                feedback=feedback,
                 metrics=metrics,
                 thresholds=thresholds,
             ),
@@ -88,6 +103,22 @@ async def _open_exact_cache(settings: EdgeSettings, stack: AsyncExitStack) -> Ex
     exact = DiskcacheExact(settings.data_dir / "exact", max_bytes=settings.exact_cache_max_bytes)
     stack.push_async_callback(exact.aclose)
     return exact
+
+
+def _open_semantic_cache(settings: EdgeSettings, stack: AsyncExitStack) -> SemanticCache:
+    if settings.semantic_entries_per_tenant == 0:
+        return NoSemanticCache()
+    folder = settings.data_dir / "semantic"
+    try:
+        semantic = UsearchSemantic(
+            folder,
+            min_similarity=settings.semantic_min_similarity,
+            entries_per_tenant=settings.semantic_entries_per_tenant,
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise StartUpError(f"cannot keep the semantic cache in {folder}: {error}") from error
+    stack.push_async_callback(semantic.aclose)
+    return semantic
 
 
 def _open_routes(settings: EdgeSettings, instruments: Instruments, metrics: EdgeMetrics) -> WatchedRoutes:

@@ -1,6 +1,6 @@
 """Ports that are switched off: they hold nothing and let everything be forwarded."""
 
-from edge.domain import Candidate, Entry, Keys, Refused, Scope, StoredAnswer, Vector, Verdict
+from edge.domain import Candidate, Entry, Keys, Scope, StoredAnswer, Vector
 
 
 class NoExactCache:
@@ -34,10 +34,3 @@ class NoKnowledge:
 
     async def nearest(self, tenant: str, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
         return ()
-
-
-class RefuseAll:
-    """A verifier that verifies nothing."""
-
-    async def check(self, question: str, candidate: Candidate) -> Verdict:
-        return Refused(reason="no verifier")

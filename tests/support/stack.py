@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from cloud.settings import CloudSettings
 from cloud.wire.service.keyfile import KeyFile
 from cloud.wire.service.settings import Secret
 from edge import app as edge_app
+from edge.ports import Encoder
 from edge.settings import EdgeSettings
+from edge.wiring import open_edge
 from tests.support.serving import Watched, served
 
 ECHO = """
@@ -76,11 +79,17 @@ async def running(
 
 @asynccontextmanager
 async def edge_alone(
-    tmp_path: Path, upstream_url: str, *, edge: Watched | None = None, **edge_settings: Any
+    tmp_path: Path,
+    upstream_url: str,
+    *,
+    edge: Watched | None = None,
+    encoder: Encoder | None = None,
+    pins: bool = False,
+    **edge_settings: Any,
 ) -> AsyncIterator[Stack]:
-    """An edge in front of any upstream."""
+    """An edge in front of any upstream, with or without an encoder."""
     edge = edge or Watched()
-    key = KeyFile(tmp_path / "edge-keys.json").add(tenant="acme")
+    key = KeyFile(tmp_path / "edge-keys.json").add(tenant="acme", pins=pins)
     settings = EdgeSettings(
         port=0,
         data_dir=tmp_path,
@@ -88,7 +97,8 @@ async def edge_alone(
         upstream_key=Secret("upstream-key"),
         **edge_settings,
     )
-    async with served(edge_app.create_app(settings, edge.instruments), settings) as edge_url:
+    app = edge_app.create_app(settings, edge.instruments, partial(open_edge, encoder=encoder))
+    async with served(app, settings) as edge_url:
         yield Stack(edge_url=edge_url, cloud_url=upstream_url, key=key, edge=edge, cloud=Watched())
 
 

@@ -30,6 +30,9 @@ _NO_SECOND = frozenset({b"host", b"authorization", b"content-length", b"content-
 ENDPOINTS = {
     "/v1/chat/completions": "chat",
     "/v1/models": "models",
+    "/v1/route": "route",
+    "/v1/cache": "cache",
+    "/v1/feedback": "feedback",
     "/healthz": "healthz",
     "/readyz": "readyz",
     "/metrics": "metrics",

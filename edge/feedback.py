@@ -1,0 +1,55 @@
+"""What callers say of answers, and the dropping of stored ones."""
+
+from collections import OrderedDict
+
+import msgspec
+
+from edge.domain import Keys
+from edge.ports import ExactCache, SemanticCache
+from edge.replay import entry_of
+from edge.telemetry import EdgeMetrics
+
+_MOST_REMEMBERED = 10_000
+
+
+class _Named(msgspec.Struct):
+    id: str
+
+
+class Feedback:
+    """Knows which entry an answer's id belongs to.
+
+    A replayed answer carries its entry in its id. One that came from the upstream and was stored is
+    remembered for a while, in memory: after a restart its feedback is counted and drops nothing.
+    """
+
+    def __init__(self, *, exact: ExactCache, semantic: SemanticCache, metrics: EdgeMetrics) -> None:
+        self._exact = exact
+        self._semantic = semantic
+        self._metrics = metrics
+        self._recent: OrderedDict[tuple[str, str], str] = OrderedDict()
+
+    def remember(self, keys: Keys, completion: bytes) -> None:
+        """The answer was stored under these keys."""
+        try:
+            response_id = msgspec.json.decode(completion, type=_Named).id
+        except msgspec.MsgspecError:
+            return  # an answer without an id cannot be spoken of
+        self._recent[keys.scope.tenant, response_id] = keys.entry
+        if len(self._recent) > _MOST_REMEMBERED:
+            self._recent.popitem(last=False)
+
+    async def tell(self, tenant: str, response_id: str, *, is_right: bool) -> int:
+        """Counts the verdict; how many stored entries a wrong one cost."""
+        self._metrics.feedback.labels("right" if is_right else "wrong").inc()
+        entry = entry_of(response_id) or self._recent.get((tenant, response_id))
+        if is_right or entry is None:
+            return 0
+        return await self.forget(tenant, entry=entry)
+
+    async def forget(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        """Drop one entry, one scope, or everything of the tenant; how many entries there were."""
+        exact = await self._exact.drop(tenant, entry=entry, scope=scope)
+        semantic = await self._semantic.drop(tenant, entry=entry, scope=scope)
+        # Most entries are kept in both.
+        return max(exact, semantic)
