@@ -47,6 +47,10 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     def keys_path(self) -> Path:
         return default_keys_file(self, "edge-keys.json")
 
+    @property
+    def knowledge_path(self) -> Path:
+        return self.data_dir / "knowledge.json"
+
     def upstream_credential(self) -> Secret:
         """The credential itself, from whichever of the two settings holds it."""
         if self.upstream_key or self.upstream_key_file is None:

@@ -11,12 +11,14 @@ from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import StartUpError
 from edge.adapters.diskcache_exact import DiskcacheExact
 from edge.adapters.httpx_upstream import HttpxUpstream
+from edge.adapters.knowledge import open_knowledge
 from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
 from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
+from edge.known import KnowledgeRefused, load_known
 from edge.pipeline import Pipeline
-from edge.ports import Encoder, ExactCache, SemanticCache, Upstream
+from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.settings import EdgeSettings
 from edge.storing import Storing
@@ -71,7 +73,7 @@ async def open_edge(
             exact=exact,
             encoder=encoder,
             semantic=semantic,
-            knowledge=NoKnowledge(),
+            knowledge=await _open_knowledge(settings, encoder),
             verifier=GuardedVerifier(),
             routes=_open_routes(settings, instruments, metrics).current,
             thresholds=thresholds,
@@ -119,6 +121,16 @@ def _open_semantic_cache(settings: EdgeSettings, stack: AsyncExitStack) -> Seman
         raise StartUpError(f"cannot keep the semantic cache in {folder}: {error}") from error
     stack.push_async_callback(semantic.aclose)
     return semantic
+
+
+async def _open_knowledge(settings: EdgeSettings, encoder: Encoder | None) -> Knowledge:
+    try:
+        known = load_known(settings.knowledge_path)
+    except KnowledgeRefused as error:
+        raise StartUpError(str(error)) from error
+    if encoder is None or not known:
+        return NoKnowledge()
+    return await open_knowledge(known, encoder, min_similarity=settings.semantic_min_similarity)
 
 
 def _open_routes(settings: EdgeSettings, instruments: Instruments, metrics: EdgeMetrics) -> WatchedRoutes:

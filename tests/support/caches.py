@@ -77,6 +77,22 @@ class FakeSemanticCache:
         return gone
 
 
+class FakeKnowledge:
+    """Known questions in a list: tenants (None: all), vector, candidate."""
+
+    def __init__(self, *, min_similarity: float) -> None:
+        self._min_similarity = min_similarity
+        self.known: list[tuple[frozenset[str] | None, Vector, str, StoredAnswer]] = []
+
+    async def nearest(self, tenant: str, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
+        near = [
+            Candidate(question=question, similarity=float(vector @ embedding), answer=answer)
+            for allowed, vector, question, answer in self.known
+            if (allowed is None or tenant in allowed) and float(vector @ embedding) >= self._min_similarity
+        ]
+        return tuple(sorted(near, key=lambda candidate: -candidate.similarity)[:limit])
+
+
 class Clock:
     """Time that passes when told to."""
 

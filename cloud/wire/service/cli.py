@@ -3,13 +3,25 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, Generic, get_args
 
 from cloud.wire.keys import Role
 from cloud.wire.service import settings as reading
 from cloud.wire.service.keyfile import KeyFile
 from cloud.wire.service.settings import ServiceSettings, SettingsT, StartUpError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command(Generic[SettingsT]):
+    """A command that one service has and the other has not."""
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser, argparse.ArgumentParser], None]
+    """Given its parser, and the settings' flags as a parent for its actions."""
+    run: Callable[[SettingsT, Mapping[str, Any]], int]
 
 
 def run(
@@ -21,17 +33,21 @@ def run(
     settings: type[SettingsT],
     keys_file: Callable[[SettingsT], Path],
     serve: Callable[[SettingsT], int],
+    commands_of_its_own: "Sequence[Command[SettingsT]]" = (),
 ) -> int:
     """Exit status of one command; what went wrong at start-up is one line on standard error."""
     prefix = f"WAYSIDE_{service.upper()}_"
     parser = argparse.ArgumentParser(
         prog=f"python -m {service}",
-        usage=f"python -m {service} [keys add|list|revoke] [--SETTING VALUE ...]",
+        usage=f"python -m {service} [COMMAND ...] [--SETTING VALUE ...]",
         description=description,
         parents=[_settings_flags(service, settings, prefix)],
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_keys_command(commands, _settings_flags(service, settings, prefix))
+    for command in commands_of_its_own:
+        own = commands.add_parser(command.name, help=command.help)
+        command.add_arguments(own, _settings_flags(service, settings, prefix))
     flags = vars(parser.parse_args(argv))
     try:
         config = reading.read(
@@ -44,6 +60,9 @@ def run(
         )
         if flags["command"] == "keys":
             return _keys(KeyFile(keys_file(config)), flags)
+        for command in commands_of_its_own:
+            if flags["command"] == command.name:
+                return command.run(config, flags)
         return serve(config)
     except StartUpError as error:
         print(f"wayside {service}: {error}", file=sys.stderr)
