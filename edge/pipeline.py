@@ -16,6 +16,7 @@ from edge.feedback import Feedback
 from edge.judge import Judge, Judgement, Thresholds, refusals
 from edge.ports import ExactCache, SemanticCache, Upstream
 from edge.replay import Origin, replayed
+from edge.sessions import Sessions
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 
@@ -32,6 +33,7 @@ class Pipeline:
         upstream: Upstream,
         storing: Storing,
         feedback: Feedback,
+        sessions: Sessions,
         metrics: EdgeMetrics,
         thresholds: Thresholds,
         clock: Callable[[], float] = time.time,
@@ -42,6 +44,7 @@ class Pipeline:
         self._upstream = upstream
         self._storing = storing
         self._feedback = feedback
+        self._sessions = sessions
         self._metrics = metrics
         self._thresholds = thresholds
         self._clock = clock
@@ -95,6 +98,10 @@ class Pipeline:
             raise NotStored("no stored answer serves this request, and only a stored one was asked for")
         self._metrics.forwards.labels(decision.cause).inc()
         known = told_upstream(judgement, injection_threshold=self._thresholds.injection)
+        hand = self._sessions.hand(query, judgement.routed)
+        known |= {
+            name: value for name, value in ((names.AGENT, hand.agent), (names.TIER, hand.tier)) if value
+        }
         answer = await self._upstream.forward(replace(query, passed_on={**query.passed_on, **known}))
         documents = answer.documents
         if judgement.uses is not None and judgement.uses.store_exact is None:
@@ -141,11 +148,6 @@ def told_upstream(judgement: Judgement, *, injection_threshold: float) -> dict[s
         headers[names.COMPLEXITY] = f"{judgement.encoding.complexity:.3f}"
         if judgement.encoding.injection >= injection_threshold:
             headers[names.INJECTION] = f"{judgement.encoding.injection:.3f}"
-    if judgement.routed is not None and judgement.routed.is_sure:
-        rule = judgement.routed.rule
-        headers |= {
-            name: value for name, value in ((names.AGENT, rule.agent), (names.TIER, rule.tier)) if value
-        }
     return headers
 
 

@@ -66,6 +66,8 @@ class Routed:
 class RouteTable:
     default: Rule
     intents: Mapping[str, Rule]
+    tiers: tuple[str, ...]
+    """From the weakest to the strongest, for what may only escalate."""
     version: str
     """Changes with what the table says, not with how it is written."""
 
@@ -103,10 +105,13 @@ def parse_routes(text: str, *, name: str) -> RouteTable:
         raise RoutesRefused(f"{name}:{line}: {str(error).partition(' (at ')[0]}") from error
     mistakes: list[tuple[int, str]] = []
     lines = _Lines(text)
-    for key in document.keys() - {"default", "intents"}:
-        mistakes.append(
-            (lines.of((key,)), f"`{key}` is unknown here; there are [default] and [intents.NAME]")
-        )
+    for key in document.keys() - {"default", "intents", "tiers"}:
+        what = f"`{key}` is unknown here; there are tiers, [default] and [intents.NAME]"
+        mistakes.append((lines.of((key,)), what))
+    tiers = document.get("tiers", [])
+    if not isinstance(tiers, list) or not all(isinstance(tier, str) for tier in tiers):
+        mistakes.append((lines.of(("tiers",)), "`tiers` must be a list of names, weakest first"))
+        tiers = []
     default = _table(document, "default", lines, mistakes)
     intents = _table(document, "intents", lines, mistakes)
     base = _rule(default, {}, ("default",), lines, mistakes)
@@ -117,13 +122,19 @@ def parse_routes(text: str, *, name: str) -> RouteTable:
             rules[intent] = _rule(fields, default, where, lines, mistakes)
         else:
             mistakes.append((lines.of(where), f"intents.{intent} must be a table"))
+    places: list[tuple[tuple[str, ...], _Rule]] = [(("default",), base)]
+    places += [(("intents", intent), rule) for intent, rule in rules.items()]
+    for place, rule in places:
+        if rule.tier is not None and tiers and rule.tier not in tiers:
+            mistakes.append((lines.of((*place, "tier")), f"`tier`: {rule.tier} is none of tiers"))
     if mistakes:
         raise RoutesRefused("\n".join(f"{name}:{line}: {what}" for line, what in sorted(mistakes)))
-    everything = {"default": base, "intents": rules}
+    everything = {"default": base, "intents": rules, "tiers": tiers}
     digest = hashlib.sha256(msgspec.json.encode(everything, order="sorted")).hexdigest()
     return RouteTable(
         default=_as_rule(base),
         intents={intent: _as_rule(rule) for intent, rule in rules.items()},
+        tiers=tuple(tiers),
         version=digest[:16],
     )
 

@@ -20,6 +20,7 @@ from edge.known import KnowledgeRefused, load_known
 from edge.pipeline import Pipeline
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream
 from edge.routes import DEFAULT_FILE, RoutesRefused
+from edge.sessions import Sessions
 from edge.settings import EdgeSettings
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
@@ -69,13 +70,14 @@ async def open_edge(
         stack.push_async_callback(storing.settled)
         feedback = Feedback(exact=exact, semantic=semantic, metrics=metrics)
         thresholds = Thresholds(injection=settings.injection_threshold)
+        routes = _open_routes(settings, instruments, metrics)
         judge = Judge(
             exact=exact,
             encoder=encoder,
             semantic=semantic,
             knowledge=await _open_knowledge(settings, encoder),
             verifier=GuardedVerifier(),
-            routes=_open_routes(settings, instruments, metrics).current,
+            routes=routes.current,
             thresholds=thresholds,
         )
         yield Edge(
@@ -91,6 +93,7 @@ async def open_edge(
                 upstream=upstream,
                 storing=storing,
                 feedback=feedback,
+                sessions=Sessions(lambda: routes.current().tiers),
                 metrics=metrics,
                 thresholds=thresholds,
             ),

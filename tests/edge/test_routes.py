@@ -71,6 +71,8 @@ def test_a_request_finds_its_rule(
         ("[default]\n\n# a comment\nttl_s = 0\n", ["r:4: `ttl_s`: expected `float` > 0.0"]),
         ("[default]\nmin_confidence = 2\n", ["r:2: `min_confidence`"]),
         ('[defaults]\ncache = "off"\n', ["r:1: `defaults` is unknown"]),
+        ('tiers = ["a"]\n[intents.x]\nagent = "y"\ntier = "b"\n', ["r:4: `tier`: b is none of tiers"]),
+        ("tiers = 1\n", ["r:1: `tiers` must be a list"]),
         ("default = 1\n", ["r:1: `default` must be a table"]),
         ("[intents]\na = 1\n", ["r:2: intents.a must be a table"]),
         ('[intents.a]\ncache = "off"\ncahce = "off"\n', ["r:3: `cahce` is unknown"]),

@@ -19,6 +19,7 @@ from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.pipeline import Pipeline
 from edge.routes import parse_routes
+from edge.sessions import Sessions
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
@@ -68,7 +69,7 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
         verifier=GuardedVerifier(), routes=lambda: table, thresholds=thresholds,
     )  # fmt: skip
     pipeline = Pipeline(
-        judge=judge, exact=exact, semantic=semantic, upstream=TellsWhoAsked(), storing=storing,
+        judge=judge, exact=exact, semantic=semantic, upstream=TellsWhoAsked(), storing=storing, sessions=Sessions(lambda: ()),
         feedback=Feedback(exact=exact, semantic=semantic, metrics=metrics), metrics=metrics, thresholds=thresholds,
     )  # fmt: skip
     routes: dict[str, int] = {}

@@ -14,6 +14,8 @@ from tests.ports.test_exact_cache import answer, keys
 from tests.support.caches import Clock
 
 pytestmark = pytest.mark.anyio
+ROUNDS = int(os.environ.get("WAYSIDE_FUZZ_ROUNDS", "30"))
+"""Copies of the folder that are damaged: a few here, a thousand when asked for."""
 BIG = b"y" * 50_000
 
 
@@ -93,7 +95,7 @@ async def test_a_value_moved_under_another_key_is_a_miss(tmp_path: Path) -> None
 async def test_damaged_files_are_misses_never_other_answers(tmp_path: Path) -> None:
     clock, chance = Clock(), random.Random(5)
     await filled(tmp_path / "whole", clock)
-    for round_ in range(30):
+    for round_ in range(ROUNDS):
         folder = tmp_path / f"damaged-{round_}"
         shutil.copytree(tmp_path / "whole", folder)
         files = [path for path in folder.rglob("*") if path.is_file()]

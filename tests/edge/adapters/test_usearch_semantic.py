@@ -1,5 +1,6 @@
 """The semantic cache on disk: restarts, quotas, turnover, kills, damage."""
 
+import os
 import random
 import shutil
 import signal
@@ -18,6 +19,8 @@ from tests.ports.test_semantic_cache import SCOPE, asked, direction, entry
 from tests.support.caches import Clock
 
 pytestmark = pytest.mark.anyio
+ROUNDS = int(os.environ.get("WAYSIDE_FUZZ_ROUNDS", "40"))
+"""Copies of the folder that are damaged: a few here, a thousand when asked for."""
 
 
 def opened(folder: Path, clock: Clock, **options: Any) -> UsearchSemantic:
@@ -183,7 +186,7 @@ async def test_damaged_files_lose_entries_but_never_answer_wrongly(tmp_path: Pat
     await cache.settle()
     shutil.copytree(tmp_path / "whole", tmp_path / "live")  # with its write-ahead log
     await cache.aclose()
-    for round_ in range(40):
+    for round_ in range(ROUNDS):
         folder = tmp_path / "damaged"
         shutil.copytree(tmp_path / ("live" if round_ % 2 else "whole"), folder)
         for path in [path for path in folder.rglob("*") if path.is_file() and chance.random() < 0.6]:
