@@ -12,10 +12,13 @@ from bench.figures import percentile
 from bench.load import Job, Result
 from bench.processes import base_environment, free_port, running
 from bench.progress import bar, unseen
+from bench.questions import questions
 from bench.start import until_healthy
 from bench.systems import Edge, Running, add_key, started
 from bench.tables import counted, described
 
+_MODEL = "scripted"
+_PROBE_SEED = -1
 _PROVIDERS = """\
 [providers.script]
 kind = "scripted"
@@ -41,7 +44,7 @@ def soak(*, requests: int, concurrency: int, seed: int, limit_s: float) -> Soake
         job = Job(
             port=system.port,
             headers=dict(system.launch.headers),
-            model="scripted",
+            model=_MODEL,
             questions="unique",
             streaming="half",
             connections=concurrency,
@@ -70,7 +73,8 @@ def _stack(folder: Path) -> Iterator[Running]:
     command = (sys.executable, "-m", "cloud", *where)
     with running(command, log=folder / "cloud.log", environment=base_environment(), folder=ROOT) as cloud:
         until_healthy(cloud, port)
-        with started(edge, upstream_port=port, folder=edge_folder) as system:
+        probe = next(questions("unique", model=_MODEL, streaming="never", seed=_PROBE_SEED))
+        with started(edge, upstream_port=port, folder=edge_folder, probe=probe) as system:
             yield system
 
 

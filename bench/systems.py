@@ -126,13 +126,18 @@ def add_key(service: str, folder: Path, *, tenant: str, role: str = "client") ->
 
 
 @contextmanager
-def started(system: System, *, upstream_port: int, folder: Path) -> Iterator[Running]:
-    """The system, once it has answered a request well. Raises DidNotStart with its last words."""
+def started(
+    system: System, *, upstream_port: int, folder: Path, probe: Ask | None = None
+) -> Iterator[Running]:
+    """The system, once it has answered `probe` well. Raises DidNotStart with its last words.
+
+    Without a probe, what answers in the end is the static upstream.
+    """
     port = free_port()
     launch = system.launch(port=port, upstream_port=upstream_port, folder=folder)
     environment = {**base_environment(), **launch.environment}
     with running(launch.command, log=folder / "log", environment=environment, folder=ROOT) as child:
-        ask = next(questions("fixed", model=launch.model, streaming="never", seed=0))
+        ask = probe or next(questions("fixed", model=launch.model, streaming="never", seed=0))
         deadline = time.monotonic() + _START_LIMIT_S
         while (fault := _try(port, launch, ask)) is not None:
             if child.has_ended:
