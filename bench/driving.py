@@ -20,40 +20,30 @@ _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 class Generator:
     """A generator that is warmed up and waits for the word."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], job: Job, progress: Callable[[int], object]) -> None:
         self._process = process
+        self._tell(msgspec.json.encode(job) + b"\n")
+        while not isinstance(line := self._hear(), Ready):
+            if isinstance(line, Progress):
+                progress(line.done)
+        progress(job.warmup)
+        self.warmup = line
 
     def run(self, progress: Callable[[int], object]) -> Result:
         """Open the measured window; `progress` hears how many requests are done."""
         self._tell(b"\n")
-        while True:
-            match self.hear():
-                case Result() as result:
-                    progress(result.sent)
-                    return result
-                case Progress(done=done):
-                    progress(done)
-                case Ready():
-                    raise DidNotStart("the load generator lost its place")
+        while not isinstance(line := self._hear(), Result):
+            if isinstance(line, Progress):
+                progress(line.done)
+        progress(line.sent)
+        return line
 
-    def hear(self) -> Line:
+    def _hear(self) -> Line:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             raise DidNotStart(f"the load generator ended with status {self._process.wait()}")
         return _decoder.decode(line)
-
-    def start(self, job: Job, progress: Callable[[int], object]) -> None:
-        self._tell(msgspec.json.encode(job) + b"\n")
-        while True:
-            match self.hear():
-                case Ready():
-                    progress(job.warmup)
-                    return
-                case Progress(done=done):
-                    progress(done)
-                case Result():
-                    raise DidNotStart("the load generator lost its place")
 
     def _tell(self, line: bytes) -> None:
         assert self._process.stdin is not None
@@ -65,9 +55,7 @@ class Generator:
 def generator(job: Job, progress: Callable[[int], object]) -> Iterator[Generator]:
     """A generator past its warm-up."""
     with _piped("bench.load") as process:
-        driver = Generator(process)
-        driver.start(job, progress)
-        yield driver
+        yield Generator(process, job, progress)
 
 
 @contextmanager

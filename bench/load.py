@@ -35,22 +35,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     answer_limit_s: float = 30.0
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """Connected and warmed up; the measured window opens at the next line on standard input."""
-
-    faults: int
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
-    done: int
-
-
 class Described(msgspec.Struct, frozen=True, kw_only=True):
     """A fault and how often it came."""
 
     kind: str
     detail: str
     count: int
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """Warmed up; the measured window opens at the next line on standard input."""
+
+    sent: int
+    faults: dict[str, int]
+    described: list[Described]
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    done: int
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, tag="result"):
@@ -88,6 +90,19 @@ class Run:
     @property
     def done(self) -> int:
         return len(self.latencies_us)
+
+    def faults_by_kind(self) -> dict[str, int]:
+        kinds: Counter[str] = Counter()
+        for fault, count in self.faults.items():
+            kinds[fault.kind] += count
+        return dict(kinds)
+
+    def described(self) -> list[Described]:
+        """The commonest faults in words."""
+        return [
+            Described(kind=fault.kind, detail=fault.detail, count=count)
+            for fault, count in self.faults.most_common(_FAULTS_DESCRIBED)
+        ]
 
     async def over(self) -> None:
         """Return when every request sent was answered, failed or given up."""
@@ -183,25 +198,18 @@ async def generate(job: Job) -> Result:
     warmup = Run(job, asks, job.warmup)
     if job.warmup:
         await warmup.over()
-    _say(Ready(faults=warmup.faults.total()))
+    _say(Ready(sent=warmup.done, faults=warmup.faults_by_kind(), described=warmup.described()))
     await asyncio.to_thread(sys.stdin.readline)
     run = Run(job, asks, job.requests)
     cpu_s, started = time.process_time(), time.perf_counter()
     await run.over()
-    described = [
-        Described(kind=fault.kind, detail=fault.detail, count=count)
-        for fault, count in run.faults.most_common(_FAULTS_DESCRIBED)
-    ]
-    kinds: Counter[str] = Counter()
-    for fault, count in run.faults.items():
-        kinds[fault.kind] += count
     return Result(
         sent=run.done,
         seconds=time.perf_counter() - started,
         generator_cpu_s=time.process_time() - cpu_s,
         latencies_us=run.latencies_us,
-        faults=dict(kinds),
-        described=described,
+        faults=run.faults_by_kind(),
+        described=run.described(),
     )
 
 

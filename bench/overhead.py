@@ -1,6 +1,7 @@
 """`overhead`: what forwarding one request costs, ours and the peers' side by side in one run."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,16 +161,15 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
         )
 
     many = job(connections=plan.concurrency, warmup=plan.warmup, requests=plan.requests)
-    with generator(many, shown.reached) as driver:
+    with generator(many, shown.reached) as many_driver:
         before_s = system.child.cpu_s()
-        crowd = driver.run(lambda done: shown.reached(plan.warmup + done))
+        crowd = many_driver.run(lambda done: shown.reached(plan.warmup + done))
         cpu_s = system.child.cpu_s() - before_s
     rss_bytes = system.child.rss_bytes()
-    with generator(job(connections=1, warmup=20, requests=plan.alone), unseen) as driver:
-        alone = driver.run(lambda done: shown.reached(plan.warmup + plan.requests + done))
-    faults = dict(crowd.faults)
-    for kind, count in alone.faults.items():
-        faults[kind] = faults.get(kind, 0) + count
+    with generator(job(connections=1, warmup=20, requests=plan.alone), unseen) as alone_driver:
+        alone = alone_driver.run(lambda done: shown.reached(plan.warmup + plan.requests + done))
+    # A fault in the warm-up is a fault: it must not vanish because nobody was measuring yet.
+    phases = (many_driver.warmup, crowd, alone_driver.warmup, alone)
     return Measured(
         cpu_us=cpu_s / crowd.sent * 1e6,
         p50_ms=percentile(crowd.latencies_us, 0.50) / 1000,
@@ -178,7 +178,7 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
         requests_per_s=crowd.sent / crowd.seconds,
         rss_bytes=rss_bytes,
         generator_share=crowd.generator_cpu_s / crowd.seconds,
-        sent=crowd.sent + alone.sent,
-        faults=faults,
-        described=[*crowd.described, *alone.described],
+        sent=sum(phase.sent for phase in phases),
+        faults=dict(sum((Counter(phase.faults) for phase in phases), Counter[str]())),
+        described=[fault for phase in phases for fault in phase.described],
     )
