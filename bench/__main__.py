@@ -72,7 +72,7 @@ def _add_overhead(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--warmup",
         type=_positive,
         default=usual.warmup,
-        help="requests before each window (default: %(default)s)",
+        help=f"requests before each window, or {usual.warmup_limit_s:g} s of them (default: %(default)s)",
     )
     command.add_argument(
         "--limit-s", type=float, default=usual.limit_s, help="longest window, seconds (default: %(default)g)"

@@ -32,6 +32,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     limit_s: float = 120.0
     """When it is over no new request is sent; the count in the result says how many were."""
+    warmup_limit_s: float = 30.0
     answer_limit_s: float = 30.0
 
 
@@ -72,14 +73,14 @@ Line = Ready | Progress | Result
 
 
 class Run:
-    """Sends `count` requests, one at a time on each connection."""
+    """Sends `count` requests, or what fits into `limit_s`, one at a time on each connection."""
 
-    def __init__(self, job: Job, asks: Iterator[Ask], count: int) -> None:
+    def __init__(self, job: Job, asks: Iterator[Ask], count: int, limit_s: float) -> None:
         self._job = job
         self._asks = asks
         self._count = count
         self._sent = 0
-        self._deadline = time.monotonic() + job.limit_s
+        self._deadline = time.monotonic() + limit_s
         self._connections: set[Connection] = set()
         self._finished = asyncio.Event()
         self._head = _head(job)
@@ -195,12 +196,12 @@ def _say(line: Line) -> None:
 async def generate(job: Job) -> Result:
     """Warm up, say so, wait for the word, then send and measure."""
     asks = questions(job.questions, model=job.model, streaming=job.streaming, seed=job.seed)
-    warmup = Run(job, asks, job.warmup)
+    warmup = Run(job, asks, job.warmup, job.warmup_limit_s)
     if job.warmup:
         await warmup.over()
     _say(Ready(sent=warmup.done, faults=warmup.faults_by_kind(), described=warmup.described()))
     await asyncio.to_thread(sys.stdin.readline)
-    run = Run(job, asks, job.requests)
+    run = Run(job, asks, job.requests, job.limit_s)
     cpu_s, started = time.process_time(), time.perf_counter()
     await run.over()
     return Result(

@@ -26,7 +26,9 @@ class Plan:
 
     rounds: int = 3
     requests: int = 3000
-    warmup: int = 1000
+    warmup: int = 5000
+    """Compilers at run time need thousands: after 600 requests Portkey costs twice what it costs after 6000."""
+    warmup_limit_s: float = 15.0
     concurrency: int = 16
     limit_s: float = 60.0
     """The longest measured window; a slow system is measured on the requests it managed by then."""
@@ -158,6 +160,7 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
             warmup=warmup,
             requests=requests,
             limit_s=plan.limit_s,
+            warmup_limit_s=plan.warmup_limit_s,
         )
 
     many = job(connections=plan.concurrency, warmup=plan.warmup, requests=plan.requests)

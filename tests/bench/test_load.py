@@ -28,7 +28,7 @@ def job(port: int, *, requests: int = 20, streaming: Streaming = "never", answer
 
 async def sent(asked: Job) -> Run:
     asks = questions(asked.questions, model=asked.model, streaming=asked.streaming, seed=0)
-    run = Run(asked, asks, asked.requests)
+    run = Run(asked, asks, asked.requests, asked.limit_s)
     async with asyncio.timeout(20):
         await run.over()
     return run
