@@ -27,7 +27,7 @@ class Plan:
     rounds: int = 3
     requests: int = 3000
     warmup: int = 5000
-    """Compilers at run time need thousands: after 600 requests Portkey costs twice what it costs after 6000."""
+    """Compilers at run time need thousands: Portkey after 600 requests is far from what it costs later."""
     warmup_limit_s: float = 15.0
     concurrency: int = 16
     limit_s: float = 60.0
