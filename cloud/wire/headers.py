@@ -30,6 +30,7 @@ FROM_THE_CLIENT = (SESSION, IDEMPOTENCY_KEY, CACHE_CONTROL)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LONGEST_DEADLINE_MS = 24 * 60 * 60 * 1000
+_MOST_DEADLINE_DIGITS = 12
 
 
 def accepted_request_id(value: str | None) -> str | None:
@@ -44,7 +45,9 @@ def parse_deadline_ms(value: str | None) -> int | None:
     """
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and 1 <= int(value[:12]) <= _LONGEST_DEADLINE_MS):
+    # Digits are counted first: int() of thousands of them is refused by Python with an error of its own.
+    is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DEADLINE_DIGITS
+    if not (is_number and 1 <= int(value) <= _LONGEST_DEADLINE_MS):
         raise InvalidRequest(
             f"Wayside-Deadline-Ms must be a whole number of milliseconds from 1 to {_LONGEST_DEADLINE_MS}",
             param="Wayside-Deadline-Ms",
