@@ -21,11 +21,13 @@ class ImageUrl(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContentPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a message. Types we do not know pass on untouched."""
+    """One part of a message. Types we do not know pass on untouched, whatever they mean by our names."""
 
     type: str
-    text: str | None = None
-    image_url: ImageUrl | None = None
+    text: Any = None
+    """A string in a `text` part."""
+    image_url: Any = None
+    """As `ImageUrl` in an `image_url` part."""
 
 
 class FunctionCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """The text of the message, its parts joined by line breaks; images are left out."""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content or () if part.text is not None)
+        return "\n".join(part.text for part in self.content or () if isinstance(part.text, str))
 
 
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,10 +194,11 @@ _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", 
 _MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")
 
 
-def _located(message: str) -> tuple[str, str | None]:
+def _located(message: str, *, within: str = "") -> tuple[str, str | None]:
     """Split msgspec's message into ours and the path of the field, in the OpenAI spelling."""
     match = _AT.fullmatch(message)
     what, path = (match["what"], match["path"] or "") if match else (message, "")
+    path = f"{within}.{path}" if within and path else within or path
     if missing := _MISSING.fullmatch(what):
         path = f"{path}.{missing['field']}" if path else missing["field"]
         return f"`{path}` is required", path
@@ -221,10 +224,23 @@ def _check_messages(messages: list[Message]) -> None:
 
 def _check_parts(parts: list[ContentPart], *, at: str) -> None:
     for index, part in enumerate(parts):
-        field = {"text": part.text, "image_url": part.image_url}
-        if part.type in field and field[part.type] is None:
-            param = f"{at}[{index}].{part.type}"
-            raise InvalidRequest(f"`{param}` is required", param=param)
+        match part.type:
+            case "text":
+                _check_field(part.text, str, at=f"{at}[{index}].text")
+            case "image_url":
+                _check_field(part.image_url, ImageUrl, at=f"{at}[{index}].image_url")
+            case _:
+                pass
+
+
+def _check_field(value: Any, kind: type, *, at: str) -> None:
+    if value is None:
+        raise InvalidRequest(f"`{at}` is required", param=at)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message, param = _located(str(error), within=at)
+        raise InvalidRequest(message, param=param) from error
 
 
 def _check_tools(tools: list[Tool]) -> None:
