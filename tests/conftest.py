@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 
 # A busy machine is no failed test: no example has a time limit of its own.
 settings.register_profile(
-    "wayside", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "wayside", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("wayside")
 

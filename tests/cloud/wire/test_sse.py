@@ -102,10 +102,8 @@ def test_an_end_inside_an_event_is_seen(stream: bytes, is_mid_event: bool) -> No
     ids=["one long line", "many lines", "many empty lines", "no field", "a comment"],
 )
 def test_an_endless_event_is_refused_before_it_fills_the_memory(part: bytes) -> None:
-    reader = EventReader(max_event_bytes=1000)
     with pytest.raises(UpstreamBroken, match="longer than 1000 bytes"):
-        for _ in range(1000):
-            reader.feed(part)
+        read([part] * 1000, max_event_bytes=1000)
 
 
 def test_a_long_stream_of_short_events_is_no_long_event() -> None:
