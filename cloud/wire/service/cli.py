@@ -29,6 +29,8 @@ def run(
         usage=f"python -m {service} [keys add|list|revoke] [--SETTING VALUE ...]",
         description=description,
         parents=[_settings_flags(service, settings, prefix)],
+        # A shortened flag could mean another setting: --upstream-key VALUE is no --upstream-key-file VALUE.
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_keys_command(commands, _settings_flags(service, settings, prefix))
@@ -69,7 +71,7 @@ def _add_keys_command(
 ) -> None:
     keys = commands.add_parser("keys", help="add, list or revoke API keys")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="make a key and print it, once", parents=[flags])
+    add = actions.add_parser("add", help="make a key and print it, once", parents=[flags], allow_abbrev=False)
     add.add_argument("--tenant", required=True, help="whose requests the key's are")
     add.add_argument(
         "--role",
@@ -77,8 +79,10 @@ def _add_keys_command(
         default="client",
         help="edge: may speak for any tenant (default: client)",
     )
-    actions.add_parser("list", help="ids and tenants; keys themselves are not kept", parents=[flags])
-    revoke = actions.add_parser("revoke", help="forget a key", parents=[flags])
+    actions.add_parser(
+        "list", help="ids and tenants; keys themselves are not kept", parents=[flags], allow_abbrev=False
+    )
+    revoke = actions.add_parser("revoke", help="forget a key", parents=[flags], allow_abbrev=False)
     revoke.add_argument("id", help="as `keys list` shows it")
 
 
