@@ -214,10 +214,10 @@ def test_metrics_are_open_on_loopback_unless_told_otherwise(
 
 def test_the_credential_comes_from_its_variable_before_its_file(tmp_path: Path) -> None:
     file = tmp_path / "credential"
-    file.write_text("from the file\n", "utf-8")
-    both = EdgeSettings(upstream_key=Secret("from the variable"), upstream_key_file=file)
-    assert both.upstream_credential() == Secret("from the variable")
-    assert EdgeSettings(upstream_key_file=file).upstream_credential() == Secret("from the file")
+    file.write_text("from-file\n", "utf-8")
+    both = EdgeSettings(upstream_key=Secret("from-variable"), upstream_key_file=file)
+    assert both.upstream_credential() == Secret("from-variable")
+    assert EdgeSettings(upstream_key_file=file).upstream_credential() == Secret("from-file")
     assert not EdgeSettings().upstream_credential()
 
 
