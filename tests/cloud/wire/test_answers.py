@@ -27,7 +27,7 @@ from tests.support.json_values import KEYS, TEXT, VALUES, same
 from tests.support.upstream import completion
 
 
-def chunk(*choices: ChunkChoice, usage: Usage | None | msgspec.UnsetType = msgspec.UNSET) -> Chunk:
+def chunk(*choices: ChunkChoice, usage: Usage | msgspec.UnsetType | None = msgspec.UNSET) -> Chunk:
     return Chunk(id="c-1", created=7, model="m", choices=list(choices), usage=usage)
 
 

@@ -137,7 +137,7 @@ def test_a_wrong_key_of_the_file_is_named_with_its_file(toml: Path, text: str, c
 
 def test_the_origin_that_won_is_the_one_named(toml: Path) -> None:
     toml.write_text("[edge]\nport = 'from the file'", "utf-8")
-    with pytest.raises(StartUpError, match="^WAYSIDE_EDGE_PORT: "):
+    with pytest.raises(StartUpError, match=r"^WAYSIDE_EDGE_PORT: "):
         settings(environ={"WAYSIDE_EDGE_PORT": "x"}, toml=toml)
 
 
@@ -230,7 +230,7 @@ def test_a_credential_file_that_cannot_be_used_is_named(tmp_path: Path, content:
     file = tmp_path / "credential"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(StartUpError, match="upstream_key_file .*credential"):
+    with pytest.raises(StartUpError, match=r"upstream_key_file .*credential"):
         EdgeSettings(upstream_key_file=file).upstream_credential()
 
 
@@ -248,5 +248,5 @@ def test_a_writable_folder_is_made_private(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StartUpError, match="cannot write to the data folder .*file"):
+    with pytest.raises(StartUpError, match=r"cannot write to the data folder .*file"):
         writable_folder(tmp_path / "file" / "data")
