@@ -1,6 +1,7 @@
 """Names of the headers the services exchange, and how their values are read."""
 
 import re
+from collections.abc import Mapping
 
 from cloud.wire.errors import InvalidRequest
 
@@ -36,6 +37,18 @@ _MOST_DEADLINE_DIGITS = 12
 def accepted_request_id(value: str | None) -> str | None:
     """The caller's request id if it is safe to log and to send on, else None."""
     return value if value is not None and _REQUEST_ID.fullmatch(value) else None
+
+
+def passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    """The client's headers that mean the same at every hop.
+
+    Raises InvalidRequest naming one that holds anything but ASCII: the next hop might read it differently.
+    """
+    found = {name: headers[name] for name in FROM_THE_CLIENT if name in headers}
+    for name, value in found.items():
+        if not value.isascii():
+            raise InvalidRequest(f"`{name}` may hold ASCII only", param=name)
+    return found
 
 
 def parse_deadline_ms(value: str | None) -> int | None:
