@@ -16,7 +16,7 @@ PIP  := $(BIN)/python -m pip install --disable-pip-version-check $(if $(MAKE_TER
 .DEFAULT_GOAL := run
 
 run: setup
-	@exec $(BIN)/python -m deploy.local
+	@$(BIN)/python -m deploy.local
 
 test: setup-dev
 	@$(BIN)/python -m pytest

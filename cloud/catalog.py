@@ -23,7 +23,8 @@ class LocalConfig(
     model_path: str | None = None
     """If unset, the model that `make setup` installed."""
     context_tokens: Annotated[int, Meta(ge=256)] = 4096
-    threads: Annotated[int, Meta(ge=1)] = 2
+    threads: Annotated[int, Meta(ge=1)] = 1
+    """More only on cores that do nothing else: the runtime's threads wait for each other by spinning."""
     max_queue: Annotated[int, Meta(ge=0)] = 16
     temperature: Annotated[float, Meta(ge=0, le=2)] = 0.2
     repeat_penalty: Annotated[float, Meta(gt=0)] = 1.1

@@ -12,9 +12,11 @@ from cloud import catalog
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.orchestrator import Orchestrator
 from cloud.ports import Provider
+from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
 from cloud.settings import CloudSettings
+from cloud.wire.errors import UpstreamUnavailable
 from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
@@ -56,8 +58,6 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
 async def _open_provider(name: str, config: ProviderConfig, stack: AsyncExitStack) -> Provider:
     match config:
         case LocalConfig():
-            from cloud.providers.local import LocalProvider
-
             local = LocalProvider(
                 name=name,
                 model_path=Path(config.model_path) if config.model_path else None,
@@ -68,7 +68,10 @@ async def _open_provider(name: str, config: ProviderConfig, stack: AsyncExitStac
                 repeat_penalty=config.repeat_penalty,
                 max_output_tokens=config.max_output_tokens,
             )
-            await local.open()
+            try:
+                await local.open()
+            except UpstreamUnavailable as error:
+                raise StartUpError(f"provider `{name}`: {error.message}") from error
             stack.push_async_callback(local.close)
             return local
         case OpenAiConfig():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,9 @@ def development_key(file: Path, *, role: Role, rings: tuple[KeyFile, ...]) -> st
 
 def run(place: Place) -> int:
     writable_folder(place.data_dir)
+    # Before anything starts: a stranger on one of the ports would pass for a service of ours.
+    _require_free(place.edge_port, "EDGE_PORT")
+    _require_free(place.cloud_port, "CLOUD_PORT")
     key = development_key(
         place.data_dir / "dev.key", role="client", rings=(place.edge_keys, place.cloud_keys)
     )
@@ -99,6 +103,17 @@ def run(place: Place) -> int:
         return 0
     finally:
         _stop(services)
+
+
+def _require_free(port: int, variable: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StartUpError(
+                f"port {port} is taken ({error.strerror}); choose another: make run {variable}={port + 1}"
+            ) from error
 
 
 def _spawn(service: str, arguments: list[str]) -> "subprocess.Popen[bytes]":
@@ -158,6 +173,8 @@ def main() -> int:
     def interrupt(signum: int, frame: object) -> None:
         raise KeyboardInterrupt
 
+    # Both by hand: a shell that starts this in the background has SIGINT ignored, which Python inherits.
+    signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         return run(place_from(os.environ))

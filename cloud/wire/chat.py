@@ -1,7 +1,6 @@
 """A chat completion request: what we read of it, and the whole of it."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -139,8 +138,7 @@ def parse(body: bytes, *, max_depth: int) -> ChatDocument:
     document = _decode(body)
     if not isinstance(document, dict):
         raise InvalidRequest("the body must be a JSON object")
-    if body.count(b"{") + body.count(b"[") > max_depth or b"\\u0000" in body:
-        _refuse_unsafe_values(document, max_depth=max_depth)
+    _refuse_unsafe_values(body, document, max_depth=max_depth)
     try:
         request = msgspec.convert(document, ChatRequest)
     except msgspec.ValidationError as error:
@@ -164,31 +162,54 @@ def _decode(body: bytes) -> Any:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from error
 
 
-def _refuse_unsafe_values(document: dict[str, Any], *, max_depth: int) -> None:
-    """NUL characters break stores and C strings further on; deep nesting breaks parsers."""
-    pending: list[tuple[Any, str, int]] = [(document, "", 1)]
-    while pending:
-        value, path, depth = pending.pop()
-        if isinstance(value, str):
-            if "\0" in value:
-                raise InvalidRequest(f"`{path}` holds a NUL character", param=path)
-            continue
-        children: Iterator[tuple[str, Any]]
-        if isinstance(value, dict):
-            if any("\0" in key for key in value):
-                raise InvalidRequest(
-                    f"a key of `{path or 'the body'}` holds a NUL character", param=path or None
-                )
-            children = ((f"{path}.{key}" if path else key, child) for key, child in value.items())
-        elif isinstance(value, list):
-            children = ((f"{path}[{index}]", child) for index, child in enumerate(value))
-        else:
-            continue
-        if depth > max_depth:
-            field = re.split(r"[.\[]", path, maxsplit=1)[0]
-            raise InvalidRequest(f"`{field}` is nested more than {max_depth} levels deep", param=field)
-        pending.extend((child, child_path, depth + 1) for child_path, child in children)
+def _refuse_unsafe_values(body: bytes, document: dict[str, Any], *, max_depth: int) -> None:
+    """Deep nesting breaks parsers further on; NUL characters break stores and C strings."""
+    if _is_deeper(body, max_depth):
+        field = next(
+            (key for key, value in document.items() if _is_deeper(_encoded(value), max_depth - 1)), None
+        )
+        raise InvalidRequest(f"`{field}` is nested more than {max_depth - 1} levels deep", param=field)
+    # Without escaped backslashes, what looks like an escaped NUL is one.
+    if b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b""):
+        path = _path_of_nul(document)
+        raise InvalidRequest(f"`{path or 'the body'}` holds a NUL character", param=path)
 
+
+_NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_SQUARED = bytes.maketrans(b"{}", b"[]")
+
+
+def _is_deeper(text: bytes, levels: int) -> bool:
+    """Whether valid JSON is nested deeper, by byte operations alone: bodies may be large, and hostile."""
+    if text.count(b"{") + text.count(b"[") <= levels:
+        return False
+    outside_strings = b"".join(text.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    brackets = outside_strings.translate(_SQUARED, _NO_BRACKET)
+    for _ in range(levels):
+        brackets = brackets.replace(b"[]", b"")  # takes the innermost level away, and only that
+    return bool(brackets)
+
+
+_MOST_VALUES_LOOKED_AT = 10_000
+
+
+def _path_of_nul(document: dict[str, Any]) -> str | None:
+    """Where the NUL character stands, if it is found soon; the request is refused either way."""
+    pending: list[tuple[str, Any]] = [("", document)]
+    for _ in range(_MOST_VALUES_LOOKED_AT):
+        if not pending:
+            break
+        path, value = pending.pop()
+        if isinstance(value, str) and "\0" in value:
+            return path
+        if isinstance(value, dict):
+            pending.extend((f"{path}.{key}" if path else key, child) for key, child in value.items())
+        elif isinstance(value, list):
+            pending.extend((f"{path}[{index}]", child) for index, child in enumerate(value))
+    return None
+
+
+_encoded = msgspec.json.encode
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")

@@ -1,6 +1,7 @@
 """The official client of the API we speak, against a running edge."""
 
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -74,18 +75,21 @@ async def test_a_tool_call_comes_back_to_the_client(tmp_path: Path) -> None:
         running(tmp_path, providers=openai_provider(upstream.url)) as stack,
         stack.openai() as client,
     ):
-        tools = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
-        messages = [{"role": "user", "content": "Weather in Rome?"}]
-        plain = await client.chat.completions.create(
-            model="m", messages=messages, tools=tools, tool_choice="required"
-        )  # type: ignore[call-overload]
-        stream = await client.chat.completions.create(model="m", messages=messages, tools=tools, stream=True)  # type: ignore[call-overload]
-        pieces = [piece async for piece in stream]
+        # Untyped, as a user's own dictionaries are.
+        request: Any = {
+            "model": "m",
+            "messages": [{"role": "user", "content": "Weather in Rome?"}],
+            "tools": [
+                {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+            ],
+            "tool_choice": "required",
+        }
+        plain = await client.chat.completions.create(**request)
+        pieces = [piece async for piece in await client.chat.completions.create(**request, stream=True)]
     assert plain.choices[0].message.tool_calls[0].function.arguments == '{"city":"Rome"}'
     assert pieces[0].choices[0].delta.tool_calls[0].function.name == "weather"
     assert pieces[-1].choices[0].finish_reason == "tool_calls"
-    assert upstream.received[0].json["tools"] == tools
-    assert upstream.received[0].json["tool_choice"] == "required"
+    assert upstream.received[0].json == request
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What every service answers beside its own API: health, readiness, metrics, errors."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from prometheus_client import generate_latest
@@ -18,7 +19,7 @@ from cloud.wire import headers as names
 from cloud.wire.errors import UpstreamUnavailable, WaysideError
 from cloud.wire.service.intake import Intake, json_response, render_http_exception, render_wayside_error
 from cloud.wire.service.observe import Instruments, Metrics
-from cloud.wire.service.settings import ServiceSettings
+from cloud.wire.service.settings import ServiceSettings, StartUpError
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[Mapping[str, Any]]]
 
@@ -27,6 +28,17 @@ def service(
     settings: ServiceSettings, instruments: Instruments, *, routes: Sequence[Route], lifespan: Lifespan
 ) -> Starlette:
     """An application behind the intake, whose errors all take the one envelope."""
+
+    @asynccontextmanager
+    async def told(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with AsyncExitStack() as stack:
+            try:
+                state = await stack.enter_async_context(lifespan(app))
+            except StartUpError as error:
+                print(f"wayside: {error}", file=sys.stderr, flush=True)
+                raise
+            yield state
+
     return Starlette(
         routes=routes,
         middleware=[
@@ -39,7 +51,7 @@ def service(
             )
         ],
         exception_handlers={WaysideError: render_wayside_error, HTTPException: render_http_exception},
-        lifespan=lifespan,
+        lifespan=told,
     )
 
 
