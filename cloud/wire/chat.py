@@ -168,11 +168,14 @@ def _refuse_unsafe_values(body: bytes, document: dict[str, Any], *, max_depth: i
         field = next(
             (key for key, value in document.items() if _is_deeper(_encoded(value), max_depth - 1)), None
         )
-        raise InvalidRequest(f"`{field}` is nested more than {max_depth - 1} levels deep", param=field)
+        # None when it was a key given twice, whose first value nobody will read.
+        where = f"`{field}`" if field is not None else "the body"
+        raise InvalidRequest(f"{where} is nested more than {max_depth - 1} levels deep", param=field)
     # Without escaped backslashes, what looks like an escaped NUL is one.
     if b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b""):
         path = _path_of_nul(document)
-        raise InvalidRequest(f"`{path or 'the body'}` holds a NUL character", param=path)
+        where = f"`{path}`" if path else "the body"
+        raise InvalidRequest(f"{where} holds a NUL character", param=path or None)
 
 
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -203,6 +206,8 @@ def _path_of_nul(document: dict[str, Any]) -> str | None:
         if isinstance(value, str) and "\0" in value:
             return path
         if isinstance(value, dict):
+            if any("\0" in key for key in value):
+                return path
             pending.extend((f"{path}.{key}" if path else key, child) for key, child in value.items())
         elif isinstance(value, list):
             pending.extend((f"{path}[{index}]", child) for index, child in enumerate(value))
