@@ -34,8 +34,9 @@ def run(
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_keys_command(commands, _settings_flags(service, settings, prefix))
-    flags = vars(parser.parse_args(argv))
     try:
+        _refuse_unknown_flags(argv, settings)
+        flags = vars(parser.parse_args(argv))
         config = reading.read(
             settings,
             section=service,
@@ -64,6 +65,18 @@ def _settings_flags(service: str, settings: type[ServiceSettings], prefix: str) 
     )
     reading.add_arguments(flags, settings, prefix=prefix)
     return flags
+
+
+_FLAGS = {"--help", "--config", "--tenant", "--role"}
+
+
+def _refuse_unknown_flags(argv: Sequence[str], settings: type[ServiceSettings]) -> None:
+    """argparse would call the value of a misspelt flag an invalid command, and not name the flag."""
+    known = _FLAGS | {"--" + name.replace("_", "-") for name in reading.settable_by_flag(settings)}
+    for argument in argv:
+        flag = argument.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            raise StartUpError(f"there is no flag {flag}; see --help")
 
 
 def _add_keys_command(

@@ -95,18 +95,24 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[ServiceSettings], *
     group = parser.add_argument_group(
         "settings", "Each is a flag, an environment variable or a key of the TOML file, in that order."
     )
+    with_flag = settable_by_flag(cls)
     secrets = []
     for field in msgspec.structs.fields(cls):
         described = _description(hints[field.name])
         told = f"[{prefix}{field.name.upper()}; default: {_shown(field.default)}]"
-        if isinstance(field.default, Secret):
-            # A flag would show the secret to everyone who lists processes.
+        if field.name not in with_flag:
             secrets.append(f"{described} {told}")
             continue
         flag = "--" + field.name.replace("_", "-")
         group.add_argument(flag, dest=field.name, metavar="VALUE", help=f"{described} {told}")
     if secrets:
         parser.add_argument_group("secrets, which are settings without a flag", "; ".join(secrets))
+
+
+def settable_by_flag(cls: type[ServiceSettings]) -> frozenset[str]:
+    """Every setting but the secrets: a flag would show them to everyone who lists processes."""
+    fields = msgspec.structs.fields(cls)
+    return frozenset(field.name for field in fields if not isinstance(field.default, Secret))
 
 
 def read(
