@@ -245,6 +245,25 @@ def test_nesting_is_allowed_to_the_limit_and_no_further(max_depth: int) -> None:
     assert refusal(ask(x=nested(max_depth)), max_depth=max_depth).param == "x"
 
 
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        (b"[" * 80 + b"]" * 80, "the body is nested more than 63 levels deep"),
+        (b'"\\u0000"', "the body holds a NUL character"),
+    ],
+)
+def test_a_value_that_only_a_key_given_twice_hides_is_still_refused(value: bytes, complaint: str) -> None:
+    body = b'{"x":%s,"x":1,"model":"auto","messages":[{"role":"user","content":"hi"}]}' % value
+    with pytest.raises(InvalidRequest) as caught:
+        parse(body, max_depth=64)
+    assert (caught.value.message, caught.value.param) == (complaint, None)
+
+
+def test_brackets_and_quotes_inside_texts_are_no_nesting() -> None:
+    sent = ask(x=['["{' * 50, '\\"[' * 50, "\\" * 51, "[" * 99])
+    assert json.loads(read(sent).body) == sent
+
+
 def test_many_brackets_side_by_side_are_no_nesting() -> None:
     wide = ask(x=[[] for _ in range(1000)])
     assert json.loads(read(wide).body) == wide
