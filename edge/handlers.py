@@ -20,10 +20,10 @@ async def chat_completions(request: Request) -> Response:
     principal = principal_of(request.headers, edge.keys.current())
     record.tenant = principal.tenant
     deadline = deadline_of(request.headers, edge.settings)
+    passed_on = names.passed_on(request.headers)
     body = await read_body(request, edge.settings)
     document = chat.parse(body, max_depth=edge.settings.max_json_depth)
     record.model = document.request.model
-    passed_on = {name: request.headers[name] for name in names.FROM_THE_CLIENT if name in request.headers}
     query = Query(
         principal=principal,
         document=document,

@@ -55,7 +55,7 @@ class Pipeline:
                 cache_status = "wayside; hit; detail=knowledge"
             case Forward():
                 answer = await self._upstream.forward(query)
-                cache_status = f'wayside; fwd={decision.cause}; detail="{decision.reason}"'
+                cache_status = f"wayside; fwd={decision.cause}; detail={_quoted(decision.reason)}"
             case _:
                 assert_never(decision)
         timing = f"decide;dur={(decided - started) * 1000:.2f}"
@@ -82,6 +82,12 @@ class Pipeline:
 
     async def _verdict(self, query: Query, candidate: Candidate | None) -> Verdict | None:
         return None if candidate is None else await self._verifier.check(query, candidate)
+
+
+def _quoted(text: str) -> str:
+    """A structured-field string (RFC 8941, section 3.3.3), which holds printable ASCII only."""
+    plain = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _replayed(query: Query, stored: StoredAnswer, *, route: str) -> Answer:

@@ -1,5 +1,6 @@
 """What the edge can be told, and its defaults."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,10 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
     upstream_url: Annotated[
         str,
-        Meta(description="base URL that requests are forwarded to, with its /v1; any OpenAI-compatible API"),
+        Meta(
+            pattern=r"^https?://[^\s/]",
+            description="base URL that requests are forwarded to, with its /v1; any OpenAI-compatible API",
+        ),
     ] = "http://127.0.0.1:8090/v1"
     upstream_key: Annotated[Secret, Meta(description="this edge's own credential at the upstream")] = Secret(
         ""
@@ -35,10 +39,20 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     def upstream_credential(self) -> Secret:
         """The credential itself, from whichever of the two settings holds it."""
         if self.upstream_key or self.upstream_key_file is None:
-            return self.upstream_key
+            return _sendable(self.upstream_key, "upstream_key")
+        name = f"upstream_key_file {self.upstream_key_file}"
         try:
-            return Secret(self.upstream_key_file.read_text("utf-8").strip())
+            credential = Secret(self.upstream_key_file.read_text("utf-8").strip())
         except OSError as error:
-            raise StartUpError(
-                f"cannot read upstream_key_file {self.upstream_key_file}: {error.strerror}"
-            ) from error
+            raise StartUpError(f"cannot read {name}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise StartUpError(f"{name} is not a text file") from error
+        if not credential:
+            raise StartUpError(f"{name} is empty")
+        return _sendable(credential, name)
+
+
+def _sendable(credential: Secret, name: str) -> Secret:
+    if not re.fullmatch(r"[!-~]*", credential.reveal()):
+        raise StartUpError(f"{name} holds characters that no Authorization header can carry")
+    return credential

@@ -1,6 +1,7 @@
 """Calls an OpenAI-compatible service and yields its answer only while the answer is whole."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -280,7 +281,9 @@ def _retry_after(value: str | None) -> int | None:
         seconds = float(value)
     except ValueError:
         return None
-    return max(1, min(_LONGEST_RETRY_AFTER_S, round(seconds))) if seconds == seconds else None
+    if math.isnan(seconds):
+        return None
+    return round(max(1, min(_LONGEST_RETRY_AFTER_S, seconds)))
 
 
 class _Bounded:

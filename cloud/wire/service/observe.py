@@ -1,6 +1,7 @@
 """What a service tells its operator: metrics, one log line a request, traces."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -143,6 +144,9 @@ class Log:
         self._out.flush()
 
 
+_is_traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?").fullmatch
+
+
 class Tracing:
     """OpenTelemetry spans, or nothing but the caller's trace headers when no exporter is set."""
 
@@ -154,10 +158,9 @@ class Tracing:
     def server_span(self, name: str, record: Record, headers: Mapping[str, str]) -> Iterator[Span]:
         """The span of one request, continuing the caller's trace (W3C Trace Context)."""
         if self._tracer is None:
-            if TRACEPARENT in headers:
-                record.trace_headers = {
-                    key: headers[key] for key in (TRACEPARENT, TRACESTATE) if key in headers
-                }
+            if _is_traceparent(headers.get(TRACEPARENT, "")):
+                kept = {key: headers[key] for key in (TRACEPARENT, TRACESTATE) if key in headers}
+                record.trace_headers = {key: value for key, value in kept.items() if value.isascii()}
             yield trace.INVALID_SPAN
             return
         with self._tracer.start_as_current_span(

@@ -4,7 +4,8 @@ import argparse
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -94,17 +95,24 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[ServiceSettings], *
     group = parser.add_argument_group(
         "settings", "Each is a flag, an environment variable or a key of the TOML file, in that order."
     )
+    with_flag = settable_by_flag(cls)
+    secrets = []
     for field in msgspec.structs.fields(cls):
-        default = _shown(field.default)
-        if isinstance(field.default, Secret):
-            # A flag would show the secret to everyone who lists processes.
+        described = _description(hints[field.name])
+        told = f"[{prefix}{field.name.upper()}; default: {_shown(field.default)}]"
+        if field.name not in with_flag:
+            secrets.append(f"{described} {told}")
             continue
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            dest=field.name,
-            metavar="VALUE",
-            help=f"{_description(hints[field.name])} [{prefix}{field.name.upper()}; default: {default}]",
-        )
+        flag = "--" + field.name.replace("_", "-")
+        group.add_argument(flag, dest=field.name, metavar="VALUE", help=f"{described} {told}")
+    if secrets:
+        parser.add_argument_group("secrets, which are settings without a flag", "; ".join(secrets))
+
+
+def settable_by_flag(cls: type[ServiceSettings]) -> frozenset[str]:
+    """Every setting but the secrets: a flag would show them to everyone who lists processes."""
+    fields = msgspec.structs.fields(cls)
+    return frozenset(field.name for field in fields if not isinstance(field.default, Secret))
 
 
 def read(
@@ -165,12 +173,14 @@ def _split(text: str, hint: Any) -> Any:
     """A comma-separated list for list settings; the empty string unsets an optional one."""
     if hint == tuple[str, ...]:
         return [part.strip() for part in text.split(",") if part.strip()]
-    return text
+    return None if text == "" and NoneType in get_args(hint) else text
 
 
 def _decode(cls: type, value: Any) -> Any:
     if cls is Path or cls is Secret:
-        return cls(str(value))
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        return cls(value)
     raise NotImplementedError(f"no setting has the type {cls}")
 
 
