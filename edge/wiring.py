@@ -40,7 +40,6 @@ async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIt
             limits=limits,
             session=await stack.enter_async_context(new_session(limits)),
         )
-        stack.push_async_callback(client.aclose)
         upstream = HttpxUpstream(client=client, tracing=instruments.tracing)
         yield Edge(
             settings=settings,

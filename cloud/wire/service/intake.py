@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -21,7 +21,7 @@ from cloud.wire.errors import (
     WaysideError,
     envelope,
 )
-from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of
+from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of, trace_headers
 from cloud.wire.service.settings import ServiceSettings
 
 _CLIENT_CLOSED_REQUEST = 499
@@ -64,10 +64,11 @@ class Intake:
         scope["wayside.exchange"] = exchange
         self._metrics.in_flight.inc()
         try:
-            if record.endpoint == "chat":
+            if record.endpoint == "chat" and self._tracing.is_on:
                 with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
                     await self._answer(scope, exchange, headers)
             else:
+                record.trace_headers = trace_headers(headers)
                 await self._answer(scope, exchange, headers)
         finally:
             exchange.stop_watching()
@@ -118,7 +119,7 @@ class _Exchange:
         self.record = record
         self.client_left = False
         self._started = False
-        self._watch: asyncio.Task[None] | None = None
+        self._stop_watching: Callable[[], None] = lambda: None
 
     async def receive(self) -> Message:
         return await self._receive()
@@ -140,21 +141,20 @@ class _Exchange:
             raise ConnectionAbortedError(error.message)
         await error_response(error)(scope, self.receive, self.send)
 
-    def watch_for_leaving(self) -> None:
+    def watch_for_leaving(self, on_leaving: set[Callable[[], None]]) -> None:
         """From now on, a client that disconnects cancels this request. Call after the body is read."""
         task = asyncio.current_task()
         assert task is not None
-        self._watch = asyncio.create_task(self._cancel_when_gone(task))
 
-    async def _cancel_when_gone(self, task: "asyncio.Task[object]") -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.client_left = True
-        task.cancel()
+        def leave() -> None:
+            self.client_left = True
+            task.cancel()
+
+        on_leaving.add(leave)
+        self._stop_watching = lambda: on_leaving.discard(leave)
 
     def stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        self._stop_watching()
 
 
 async def read_body(request: Request, settings: ServiceSettings) -> bytes:
@@ -173,11 +173,12 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     parts: list[bytes] = []
     size = 0
     more = True
+    now = asyncio.get_running_loop().time
+    give_up = now() + settings.body_timeout_s
     try:
-        async with asyncio.timeout(settings.body_timeout_s):
+        async with asyncio.timeout_at(min(give_up, now() + settings.body_stall_timeout_s)) as patience:
             while more:
-                async with asyncio.timeout(settings.body_stall_timeout_s):
-                    message = await exchange.receive()
+                message = await exchange.receive()
                 if message["type"] == "http.disconnect":
                     exchange.client_left = True
                     raise asyncio.CancelledError
@@ -186,9 +187,11 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
                 if size > settings.max_body_bytes:
                     raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
                 more = message.get("more_body", False)
+                patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s))
     except TimeoutError as error:
         raise BodyTimeout("the body did not arrive in time") from error
-    exchange.watch_for_leaving()
+    # A server that cannot tell (an in-process test transport) leaves nothing to watch.
+    exchange.watch_for_leaving(request.scope.get("wayside.on_leaving", set()))
     return b"".join(parts)
 
 

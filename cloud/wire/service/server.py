@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -36,6 +37,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: WaysideError | None = None
         self._has_hung_up = False
+        self.on_leaving: set[Callable[[], None]] = set()
+        """Called when the client's connection is gone, by requests that are still at work for it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -44,6 +47,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        for leave in tuple(self.on_leaving):
+            leave()
 
     def data_received(self, data: bytes) -> None:
         if self._has_hung_up:
@@ -59,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["wayside.on_leaving"] = self.on_leaving  # type: ignore[typeddict-unknown-key]  # ours
         self._in_head = True
         self._head_bytes = 0
         self._start_head_timer()
@@ -159,6 +165,7 @@ def configuration(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here believes X-Forwarded-For, so nobody needs to parse it
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )

@@ -69,7 +69,6 @@ async def calling(script: Script, **limits: Any) -> AsyncIterator[Calling]:
             base_url=upstream.url + "/", api_key=Secret("sk-mine"), limits=bounds, session=session
         )
         yield Calling(client=client, upstream=upstream)
-        await client.aclose()
 
 
 def sends(
@@ -329,7 +328,6 @@ async def test_nobody_at_the_address_is_an_absent_upstream() -> None:
     async with new_session(limits) as session:
         client = OpenAiClient(base_url=call.upstream.url, api_key=Secret(""), limits=limits, session=session)
         error = await Calling(client=client, upstream=call.upstream).fails()
-        await client.aclose()
     assert isinstance(error, UpstreamUnavailable)
     assert error.retry_after_s == 1
 
