@@ -116,24 +116,21 @@ async def test_any_chunk_comes_back_equal_in_meaning(tmp_path: Path, indent: int
         assert same(json.loads(data), document)
 
 
-@pytest.mark.parametrize(
-    "name", ["wayside-session", "idempotency-key", "cache-control", "traceparent", "tracestate"]
-)
-@pytest.mark.parametrize("value", [b"\xe9", b"\xff\xfe", "日本".encode(), b"a\tb"])
-async def test_no_header_of_the_client_is_an_internal_error(tmp_path: Path, name: str, value: bytes) -> None:
+NAMES = ["wayside-session", "idempotency-key", "cache-control", "traceparent", "tracestate"]
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_no_header_of_the_client_is_an_internal_error(tmp_path: Path) -> None:
     async with passage(tmp_path) as through:
         through.script = answers(completion())
-        answer = await through.client.post(
-            "/v1/chat/completions",
-            json=ask(),
-            headers=[
-                (b"traceparent", b"00-" + b"0" * 31 + b"1-" + b"0" * 15 + b"1-01"),
-                (name.encode(), value),
-            ],
-        )
-    assert answer.status_code in (200, 400), answer.text
-    if answer.status_code == 400:
-        assert answer.json()["error"]["param"].lower() == name
+        for name in NAMES:
+            for value in (b"\xe9", b"\xff\xfe", "日本".encode(), b"a\tb"):
+                headers = {b"traceparent": PARENT} | {name.encode(): value}
+                answer = await through.client.post(
+                    "/v1/chat/completions", json=ask(), headers=list(headers.items())
+                )
+                refused = answer.status_code == 400 and answer.json()["error"]["param"] == name
+                assert answer.status_code == 200 or refused, (name, value, answer.text)
 
 
 async def test_strange_headers_of_the_upstream_do_not_lose_its_answer(tmp_path: Path) -> None:

@@ -145,3 +145,15 @@ def test_without_an_exporter_nothing_is_traced() -> None:
     tracing = Tracing(tracer=None)
     assert not tracing.is_on
     assert tracing.start_call("chat", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "is_logged"),
+    [("healthz", 200, False), ("readyz", 503, True), ("metrics", 401, True), ("models", 200, True)],
+)
+def test_only_probes_that_find_everything_well_leave_no_line(
+    endpoint: str, status: int, is_logged: bool
+) -> None:
+    out = io.StringIO()
+    Log(service="edge", out=out).request(answered(endpoint=endpoint, status=status))
+    assert bool(out.getvalue()) is is_logged
