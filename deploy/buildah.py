@@ -38,6 +38,16 @@ class CheckFailed(Exception):
     """Something is not as it must be; the message is the one line to show."""
 
 
+def must(holds: bool, complaint: str) -> None:
+    """Raises CheckFailed."""
+    if not holds:
+        raise CheckFailed(complaint)
+
+
+def step(text: str) -> None:
+    print(f"images: {text}", flush=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Image:
     """What a built image says of itself."""
@@ -134,7 +144,7 @@ class Store:
         environ = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
         # A proxy has no way to the wheels, which are served on this machine.
         environ["no_proxy"] = ",".join(filter(None, ["127.0.0.1", environ.get("no_proxy")]))
-        done = subprocess.run(  # noqa: S603 - fixed commands, no shell
+        done = subprocess.run(
             command,
             env=environ,
             capture_output=True,

@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy.buildah import CheckFailed, Image
 
 UID = 10001
+_LONGEST_S = 120
 
 # Read-only root, fresh /proc, /dev, /tmp and /run, the mounts asked for; then no privileges at all.
 _ENTER = """
@@ -56,7 +57,7 @@ class Container:
         own = ["--mount", "--pid", "--ipc", "--uts", *(["--net"] if self.network_of is None else [])]
         mounts = [word for source, target in self.mounts.items() for word in (str(source), target)]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - fixed commands, no shell input from outside
+            self._process = subprocess.Popen(
                 [
                     *(*share, "unshare", *own, "--fork", "--", "sh", "-euc", _ENTER, "enter"),
                     *(str(self.image.root), "shared" if share else "own", *mounts, "--"),
@@ -71,7 +72,7 @@ class Container:
         """Exit status and standard output of the entrypoint with these arguments."""
         self.start(*arguments)
         assert self._process is not None
-        output, _ = self._process.communicate(timeout=60)
+        output, _ = self._process.communicate(timeout=_LONGEST_S)
         return self._process.returncode, (output or b"").decode()
 
     @property
@@ -90,11 +91,11 @@ class Container:
     def execute(self, *command: str) -> tuple[int, str]:
         """Another command inside, as the same user."""
         inside = ["--mount", "--pid", "--ipc", "--uts", "--net", "--root"]
-        done = subprocess.run(  # noqa: S603 - fixed commands, no shell
-            ["nsenter", "--target", str(self.pid), *inside, "--", *self._unprivileged(), *command],  # noqa: S607 - from PATH
+        done = subprocess.run(
+            ["nsenter", "--target", str(self.pid), *inside, "--", *self._unprivileged(), *command],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=_LONGEST_S,
             stdin=subprocess.DEVNULL,
         )
         return done.returncode, done.stdout + done.stderr
