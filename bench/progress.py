@@ -32,7 +32,7 @@ class Bar:
 @contextmanager
 def bar(total: int, unit: str) -> Iterator[Bar]:
     with tqdm(
-        total=total, unit=unit, unit_scale=total > 10_000, dynamic_ncols=True, mininterval=0.5
+        total=total, unit=unit, unit_scale=total > 10_000, dynamic_ncols=True, mininterval=0.5, disable=None
     ) as shown:
         yield Bar(shown)
 

@@ -34,7 +34,6 @@ async def provided(script: Script) -> AsyncIterator[tuple[OpenAiProvider, FakeUp
             base_url=upstream.url, api_key=Secret("sk-theirs"), limits=limits, session=session
         )
         yield OpenAiProvider(client=client), upstream
-        await client.aclose()
 
 
 async def test_the_request_goes_on_under_the_providers_name_of_the_model_and_nothing_else_changes() -> None:
