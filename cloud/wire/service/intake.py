@@ -132,6 +132,8 @@ class _Exchange:
                 *message.get("headers", ()),
                 (b"x-request-id", self.record.request_id.encode("ascii")),
             ]
+        elif not message.get("more_body", False):
+            self._stop_watching()  # the answer is out: a client that leaves now leaves satisfied
         await self._send(message)
 
     async def refuse(self, error: WaysideError, scope: Scope) -> None:
