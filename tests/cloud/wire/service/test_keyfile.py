@@ -33,7 +33,7 @@ def test_a_key_is_kept_without_being_kept(file: KeyFile) -> None:
     (record,) = file.records()
     assert (record.tenant, record.role, record.development) == ("acme", "edge", False)
     assert token not in file.path.read_text("utf-8")
-    assert token.rpartition("-")[2] not in file.path.read_text("utf-8")
+    assert token.split("-", 2)[2] not in file.path.read_text("utf-8")
 
 
 def test_the_file_is_its_owners_alone_whatever_it_was(file: KeyFile) -> None:
