@@ -57,11 +57,11 @@ def test_exactly_the_third_consecutive_failure_opens_it() -> None:
 
 def test_a_whole_answer_in_between_starts_the_count_again() -> None:
     breaker = Breaker(LIMITS, clock=Clock())
-    for outcome in ("failed", "failed", "succeeded", "failed", "failed"):
+    states: list[State] = []
+    for outcome in ("failed", "failed", "succeeded", "failed", "failed", "failed"):
         getattr(breaker.admit(), outcome)()
-    assert breaker.state == "closed"
-    breaker.admit().failed()
-    assert breaker.state == "open"
+        states.append(breaker.state)
+    assert states == ["closed"] * 5 + ["open"]
 
 
 def test_streams_that_begin_and_break_open_it_too() -> None:
