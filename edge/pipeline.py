@@ -55,7 +55,9 @@ class Pipeline:
                 cache_status = "wayside; hit; detail=knowledge"
             case Forward():
                 answer = await self._upstream.forward(query)
-                cache_status = f"wayside; fwd={decision.cause}; detail={_quoted(decision.reason)}"
+                collapsed = "; collapsed" if answer.collapsed else ""
+                reason = _quoted(decision.reason)
+                cache_status = f"wayside; fwd={decision.cause}{collapsed}; detail={reason}"
             case _:
                 assert_never(decision)
         timing = f"decide;dur={(decided - started) * 1000:.2f}"

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 import msgspec
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.wire.answers import Documents, usage_of
@@ -96,6 +96,32 @@ class Metrics:
         self.in_flight = Gauge(
             "wayside_requests_in_flight", "Requests being answered", registry=self.registry
         )
+        self._breakers = Gauge(
+            "wayside_breakers", "Circuit breakers that are not closed", ["state"], registry=self.registry
+        )
+        self._breaker_changes = Counter(
+            "wayside_breaker_changes", "Circuit breakers that changed", ["state"], registry=self.registry
+        )
+        self.collapsed = Counter(
+            "wayside_collapsed",
+            "Requests that joined a call already under way for an identical one",
+            registry=self.registry,
+        )
+        self.shed = Counter(
+            "wayside_shed", "Requests turned away because of load, by where", ["at"], registry=self.registry
+        )
+        for state in ("open", "half_open"):
+            self._breakers.labels(state)
+            self._breaker_changes.labels(state)
+        for place in ("door", "upstream"):
+            self.shed.labels(place)
+
+    def breaker_changed(self, before: str, after: str) -> None:
+        if before != "closed":
+            self._breakers.labels(before).dec()
+        if after != "closed":
+            self._breakers.labels(after).inc()
+        self._breaker_changes.labels(after).inc()
 
     def count(self, record: Record) -> None:
         route, provider = record.route or "none", record.provider or "none"
@@ -212,6 +238,20 @@ class Tracing:
         if self._tracer is None:
             return None
         return CallSpan(self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=dict(attributes)))
+
+    def current(self) -> SpanContext | None:
+        """The span we are in, for others to link to."""
+        return None if self._tracer is None else trace.get_current_span().get_span_context()
+
+    def link(self, other: SpanContext | None) -> None:
+        """Point from the span we are in to one that did the work."""
+        if self._tracer is not None and other is not None:
+            trace.get_current_span().add_link(other)
+
+    def event(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Note a moment on the span we are in."""
+        if self._tracer is not None:
+            trace.get_current_span().add_event(name, dict(attributes))
 
 
 class CallSpan:
