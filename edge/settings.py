@@ -31,6 +31,28 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
     ] = 60.0
     upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
+    max_in_flight: Annotated[
+        int, Meta(ge=1, description="requests forwarded at a time, at most upstream_max_connections")
+    ] = 512
+    max_waiting: Annotated[
+        int, Meta(ge=0, description="requests that wait for others to finish before they are forwarded")
+    ] = 128
+    max_wait_ms: Annotated[int, Meta(ge=0, description="longest wait of such a request, milliseconds")] = 500
+    coalesce: Annotated[
+        bool, Meta(description="let identical requests in flight share one upstream call, and its answer")
+    ] = True
+    coalesce_buffer_bytes: Annotated[
+        int, Meta(ge=0, description="start of a streamed answer that is kept for those who join, bytes")
+    ] = 256 * 1024
+    breaker_failures: Annotated[
+        int, Meta(ge=1, description="consecutive failures of a model that open its breaker")
+    ] = 3
+    breaker_cool_down_s: Annotated[
+        float, Meta(gt=0, description="time from opening to the first probe; doubles to the longest, seconds")
+    ] = 5.0
+    breaker_longest_cool_down_s: Annotated[
+        float, Meta(gt=0, description="longest time between probes of a failing upstream, seconds")
+    ] = 20.0
 
     @property
     def keys_path(self) -> Path:

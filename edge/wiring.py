@@ -4,14 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from cloud.wire.service.breaker import BreakerLimits, Breakers, State
 from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from edge.adapters.httpx_upstream import HttpxUpstream
 from edge.adapters.off import NoExactCache, NothingSimilar, RefuseAll
+from edge.breaker import BreakingUpstream
+from edge.coalescing import CoalescingUpstream
 from edge.pipeline import Pipeline
 from edge.ports import Upstream
 from edge.settings import EdgeSettings
+from edge.shedding import SheddingUpstream
+
+_GIVES_UP_WITH = 0.9
+"""Share of the first-byte limit after which a passed deadline counts against the upstream."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +47,18 @@ async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIt
             limits=limits,
             session=await stack.enter_async_context(new_session(limits)),
         )
-        upstream = HttpxUpstream(client=client, tracing=instruments.tracing)
+        upstream: Upstream = _guarded(
+            HttpxUpstream(client=client, tracing=instruments.tracing), settings, instruments
+        )
+        if settings.coalesce:
+            coalescing = CoalescingUpstream(
+                upstream,
+                tracing=instruments.tracing,
+                replay_bytes=settings.coalesce_buffer_bytes,
+                on_collapsed=instruments.metrics.collapsed.inc,
+            )
+            stack.push_async_callback(coalescing.aclose)
+            upstream = coalescing
         yield Edge(
             settings=settings,
             keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
@@ -55,3 +73,32 @@ async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIt
             upstream=upstream,
             metrics=instruments.metrics,
         )
+
+
+def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instruments) -> Upstream:
+    """The breaker stands before the queue: while it is open, nobody waits for a turn to be refused."""
+
+    def note(model: str, before: State, after: State) -> None:
+        instruments.metrics.breaker_changed(before, after)
+        instruments.log.event("breaker", model=model, before=before, after=after)
+        instruments.tracing.event("wayside.breaker", {"before": before, "after": after})
+
+    return BreakingUpstream(
+        SheddingUpstream(
+            upstream,
+            # With more than the pool holds, calls would wait inside it, and look like failures.
+            max_in_flight=min(settings.max_in_flight, settings.upstream_max_connections),
+            max_waiting=settings.max_waiting,
+            max_wait_s=settings.max_wait_ms / 1000,
+            on_shed=instruments.metrics.shed.labels("upstream").inc,
+        ),
+        breakers=Breakers(
+            BreakerLimits(
+                failures=settings.breaker_failures,
+                cool_down_s=settings.breaker_cool_down_s,
+                longest_cool_down_s=max(settings.breaker_cool_down_s, settings.breaker_longest_cool_down_s),
+            ),
+            on_change=note,
+        ),
+        patience_s=_GIVES_UP_WITH * settings.upstream_first_byte_timeout_s,
+    )
