@@ -18,6 +18,7 @@ from cloud.wire.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     WaysideError,
     envelope,
 )
@@ -25,6 +26,8 @@ from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of,
 from cloud.wire.service.settings import ServiceSettings
 
 _CLIENT_CLOSED_REQUEST = 499
+_RETRY_AFTER_S = 1
+_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 _NO_SECOND = frozenset({b"host", b"authorization", b"content-length", b"content-type"})
 
 ENDPOINTS = {
@@ -45,6 +48,8 @@ class Intake:
     ) -> None:
         self._app = app
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._most = settings.max_requests
+        self._under_way = 0
         self._metrics = metrics
         self._log = log
         self._tracing = tracing
@@ -63,6 +68,7 @@ class Intake:
         exchange = _Exchange(receive, send, record)
         scope["wayside.exchange"] = exchange
         self._metrics.in_flight.inc()
+        self._under_way += 1
         try:
             if record.endpoint == "chat" and self._tracing.is_on:
                 with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
@@ -72,6 +78,7 @@ class Intake:
                 await self._answer(scope, exchange, headers)
         finally:
             exchange.stop_watching()
+            self._under_way -= 1
             self._metrics.in_flight.dec()
             self._metrics.count(record)
             self._log.request(record)
@@ -98,6 +105,10 @@ class Intake:
             record.error = "client_closed_request"
 
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        # Probes and scrapes are small, and needed most when everything else is full.
+        if self._under_way > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+            self._metrics.shed.labels("door").inc()
+            raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
         repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]
         if len(repeated) != len(set(repeated)):
             raise InvalidRequest("a header that may stand once stands twice", code="repeated_header")

@@ -10,7 +10,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from cloud.wire.errors import BodyTimeout, HeadersTooLarge, InvalidRequest, WaysideError, envelope
+from cloud.wire.errors import (
+    BodyTimeout,
+    HeadersTooLarge,
+    InvalidRequest,
+    Overloaded,
+    WaysideError,
+    envelope,
+)
 from cloud.wire.service.settings import ServiceSettings, StartUpError
 
 _KEEP_ALIVE_S = 75
@@ -43,6 +50,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._start_head_timer()
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(Overloaded("this service has too many connections", retry_after_s=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
@@ -119,7 +128,9 @@ class GuardedProtocol(HttpToolsProtocol):
         body = envelope(error)
         self.transport.write(
             STATUS_LINE[error.status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + (b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b"")
+            + b"content-length: %d\r\n\r\n" % len(body)
             + body
         )
         # Closing while the peer still sends would reset the connection, and the answer with it.

@@ -54,6 +54,12 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool | None, Meta(description="serve /metrics without a key; if unset, on a loopback bind only")
     ] = None
+    max_requests: Annotated[
+        int, Meta(ge=1, description="requests answered at a time; more are told to come back")
+    ] = 1024
+    max_connections: Annotated[
+        int, Meta(ge=1, description="open client connections; more are told to come back")
+    ] = 4096
     max_body_bytes: Annotated[int, Meta(ge=1, description="largest request body, bytes")] = 4 * 1024 * 1024
     max_json_depth: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a body, levels")] = 64
     max_header_bytes: Annotated[int, Meta(ge=256, description="largest request head, bytes")] = 32 * 1024
