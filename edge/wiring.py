@@ -80,7 +80,7 @@ def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instrument
 
     def note(model: str, before: State, after: State) -> None:
         instruments.metrics.breaker_changed(before, after)
-        instruments.log.event("breaker", model=model, before=before, after=after)
+        instruments.log.event("breaker", model=model or None, before=before, after=after)
         instruments.tracing.event("wayside.breaker", {"before": before, "after": after})
 
     return BreakingUpstream(
