@@ -55,7 +55,7 @@ async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIt
                 upstream,
                 tracing=instruments.tracing,
                 replay_bytes=settings.coalesce_buffer_bytes,
-                on_collapsed=instruments.metrics.collapsed.inc,
+                on_collapsed=instruments.metrics.pressure.collapsed.inc,
             )
             stack.push_async_callback(coalescing.aclose)
             upstream = coalescing
@@ -79,7 +79,7 @@ def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instrument
     """The breaker stands before the queue: while it is open, nobody waits for a turn to be refused."""
 
     def note(model: str, before: State, after: State) -> None:
-        instruments.metrics.breaker_changed(before, after)
+        instruments.metrics.pressure.breaker_changed(before, after)
         instruments.log.event("breaker", model=model or None, before=before, after=after)
         instruments.tracing.event("wayside.breaker", {"before": before, "after": after})
 
@@ -90,7 +90,7 @@ def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instrument
             max_in_flight=min(settings.max_in_flight, settings.upstream_max_connections),
             max_waiting=settings.max_waiting,
             max_wait_s=settings.max_wait_ms / 1000,
-            on_shed=instruments.metrics.shed.labels("upstream").inc,
+            on_shed=instruments.metrics.pressure.shed_at_upstream.inc,
         ),
         breakers=Breakers(
             BreakerLimits(

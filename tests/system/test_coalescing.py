@@ -165,6 +165,33 @@ async def test_when_the_last_client_leaves_the_upstream_call_is_stopped_within_a
         await until(client, "wayside_requests_in_flight", 1)
 
 
+async def test_a_client_that_does_not_read_holds_nobody_back_and_is_cut_off_with_an_error(
+    tmp_path: Path,
+) -> None:
+    gate = asyncio.Event()
+    many = [chunk("x" * 64 * 1024) for _ in range(200)]
+    async with (
+        nothing_left_behind(),
+        fake_upstream(gated(gate, streams(*many, chunk(finish_reason="stop")))) as upstream,
+        edge_alone(tmp_path, upstream.url) as stack,
+        stack.http() as client,
+    ):
+        request = client.build_request("POST", "/v1/chat/completions", json=ask(stream=True))
+        asking = [asyncio.create_task(client.send(request, stream=True)) for _ in range(2)]
+        await until(client, "wayside_collapsed_total", 1)
+        gate.set()
+        reading, idle = await asyncio.gather(*asking)
+        size, end = 0, b""
+        async for part in reading.aiter_bytes():
+            size, end = size + len(part), (end + part)[-20:]
+        assert size > 200 * 64 * 1024
+        assert end.endswith(b"data: [DONE]\n\n")
+        told = await idle.aread()
+        assert len(upstream.received) == 1
+    assert b'"reader_too_slow"' in told[-500:]
+    assert b"[DONE]" not in told[-500:]
+
+
 async def test_two_tenants_never_share_a_call(tmp_path: Path) -> None:
     gate = asyncio.Event()
     other = KeyFile(tmp_path / "edge-keys.json").add(tenant="other")

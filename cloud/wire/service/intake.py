@@ -107,7 +107,7 @@ class Intake:
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
         if self._under_way > self._most and scope["path"] not in _ALWAYS_ANSWERED:
-            self._metrics.shed.labels("door").inc()
+            self._metrics.pressure.shed_at_door.inc()
             raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
         repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]
         if len(repeated) != len(set(repeated)):

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from cloud.wire.answers import Documents, usage_of
 from cloud.wire.errors import WaysideError
 from cloud.wire.headers import TRACEPARENT, TRACESTATE
+from cloud.wire.service.pressure import Pressure
 
 _PROBES = frozenset({"healthz", "readyz", "metrics"})
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -96,32 +97,7 @@ class Metrics:
         self.in_flight = Gauge(
             "wayside_requests_in_flight", "Requests being answered", registry=self.registry
         )
-        self._breakers = Gauge(
-            "wayside_breakers", "Circuit breakers that are not closed", ["state"], registry=self.registry
-        )
-        self._breaker_changes = Counter(
-            "wayside_breaker_changes", "Circuit breakers that changed", ["state"], registry=self.registry
-        )
-        self.collapsed = Counter(
-            "wayside_collapsed",
-            "Requests that joined a call already under way for an identical one",
-            registry=self.registry,
-        )
-        self.shed = Counter(
-            "wayside_shed", "Requests turned away because of load, by where", ["at"], registry=self.registry
-        )
-        for state in ("open", "half_open"):
-            self._breakers.labels(state)
-            self._breaker_changes.labels(state)
-        for place in ("door", "upstream"):
-            self.shed.labels(place)
-
-    def breaker_changed(self, before: str, after: str) -> None:
-        if before != "closed":
-            self._breakers.labels(before).dec()
-        if after != "closed":
-            self._breakers.labels(after).inc()
-        self._breaker_changes.labels(after).inc()
+        self.pressure = Pressure(self.registry)
 
     def count(self, record: Record) -> None:
         route, provider = record.route or "none", record.provider or "none"
