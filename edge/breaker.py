@@ -111,5 +111,5 @@ class _WatchedDocuments:
         return document
 
     async def aclose(self) -> None:
-        self._call.permit.abandoned()
+        # A stream closed early says nothing new: its first document has been told already.
         await self._documents.aclose()

@@ -127,13 +127,13 @@ async def test_those_who_leave_the_queue_leave_their_place_to_others() -> None:
 
 async def test_a_turn_that_comes_as_its_owner_leaves_is_passed_on() -> None:
     around = Around(max_in_flight=1)
-    first, second, third = await around.asks(), await around.asks(), await around.asks()
-    around.answers(0)
-    await first  # its place has just been handed to the second
+    first, second, third = await around.asks(stream=True), await around.asks(), await around.asks()
+    around.inner.calls[0].say(b"{}")
+    await (await first).documents.aclose()  # hands its place to the second, who has not run yet
     second.cancel()
     await asyncio.gather(second, return_exceptions=True)
     await settle()
-    around.answers(len(around.inner.calls) - 1)
+    around.answers(1)
     await third
 
 

@@ -140,6 +140,18 @@ def test_an_abandoned_probe_leaves_its_place_to_the_next() -> None:
     assert breaker.state == "closed"
 
 
+def test_a_client_of_before_that_leaves_during_a_probe_lets_nobody_through() -> None:
+    clock = Clock()
+    breaker = Breaker(LIMITS, clock=clock)
+    before = breaker.admit()
+    for _ in range(3):
+        breaker.admit().failed()
+    clock.now += 5
+    breaker.admit()
+    before.abandoned()
+    assert refused_for_s(breaker) == 10
+
+
 def test_a_probe_that_hangs_gives_way_after_a_while_and_its_end_is_not_a_failure() -> None:
     breaker, clock = opened()
     clock.now += 5
