@@ -49,9 +49,17 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(PIP) --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# Builds both images for real, without a daemon, and tries them; needs root for buildah and debootstrap.
+images:
+	@PYTHON="$(PYTHON)" deploy/check_images.sh
+
+# Clones HEAD into an empty folder and times a new user's first answer.
+fresh: setup
+	@$(BIN)/python -m deploy.fresh_clone
+
 # Pins every dependency anew, hashes included.
 lock:
-	@uv pip compile -q pyproject.toml --all-extras --generate-hashes --python-version 3.11 --no-emit-index-url \
+	@uv pip compile -q pyproject.toml --extra edge --extra cloud --extra bench --extra dev --generate-hashes --python-version 3.11 --no-emit-index-url \
 	  --custom-compile-command "make lock" -o requirements-dev.lock
 	@for node in edge cloud; do uv pip compile -q pyproject.toml --extra $$node --generate-hashes --python-version 3.11 \
 	  --no-emit-index-url --custom-compile-command "make lock" -c requirements-dev.lock -o requirements-$$node.lock; done

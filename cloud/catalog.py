@@ -36,7 +36,7 @@ class OpenAiConfig(
 ):
     """An OpenAI-compatible service: OpenAI, vLLM, Ollama, llama.cpp…"""
 
-    base_url: str
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^\s/]")]
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; keys themselves never stand in the file."""
     connect_timeout_s: Positive = 5.0
@@ -107,6 +107,7 @@ def read(path: Path | None) -> CatalogFile:
         return DEFAULT
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        _check_providers(path, document.get("providers"))
         file = msgspec.convert(document, CatalogFile)
     except OSError as error:
         raise StartUpError(f"cannot read the providers file {path}: {error.strerror}") from error
@@ -123,6 +124,15 @@ def read(path: Path | None) -> CatalogFile:
     if file.auto is not None and file.auto not in names:
         raise StartUpError(f"{path}: `auto` names the model `{file.auto}`, which is not there")
     return file
+
+
+def _check_providers(path: Path, tables: object) -> None:
+    """One by one, since an error in a table of tables does not say in which."""
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        try:
+            msgspec.convert(table, ProviderConfig)
+        except msgspec.ValidationError as error:
+            raise StartUpError(f"{path}: [providers.{name}] {error}") from error
 
 
 def catalog_of(file: CatalogFile) -> Catalog:

@@ -87,7 +87,6 @@ async def _open_provider(name: str, config: ProviderConfig, stack: AsyncExitStac
                 limits=limits,
                 session=await stack.enter_async_context(new_session(limits)),
             )
-            stack.push_async_callback(client.aclose)
             return OpenAiProvider(client=client)
         case ScriptedConfig():
             return ScriptedProvider(

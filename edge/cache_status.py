@@ -12,9 +12,10 @@ def hit(*, ttl_s: float, detail: str) -> str:
     return f"{_CACHE}; hit; ttl={int(ttl_s)}; detail={detail}"
 
 
-def forwarded(decision: Forward) -> str:
+def forwarded(decision: Forward, *, collapsed: bool) -> str:
     """`Cache-Status` of a request that was sent on, and why."""
-    return f"{_CACHE}; fwd={decision.cause}; detail={_string(decision.reason)}"
+    shared = "; collapsed" if collapsed else ""
+    return f"{_CACHE}; fwd={decision.cause}{shared}; detail={_string(decision.reason)}"
 
 
 def _string(text: str) -> str:

@@ -218,3 +218,5 @@ class Answer:
     """`cache`, `local`, `cloud` or `degraded`."""
     documents: Documents
     headers: Mapping[str, str] = field(default_factory=dict)
+    collapsed: bool = False
+    """It came from a call that was under way for another request (RFC 9211, section 2.6)."""

@@ -102,10 +102,10 @@ async def _query(request: Request) -> Query:
     principal = _principal(request)
     deadline = deadline_of(request.headers, edge.settings)
     pin = _pin(request, principal)
+    passed_on = names.passed_on(request.headers)
     body = await read_body(request, edge.settings)
     document = chat.parse(body, max_depth=edge.settings.max_json_depth)
     record.model = document.request.model
-    passed_on = {name: request.headers[name] for name in names.FROM_THE_CLIENT if name in request.headers}
     return Query(
         principal=principal,
         document=document,

@@ -111,7 +111,10 @@ class Pipeline:
                 max_bytes=16 * self._thresholds.limits.max_answer_bytes,  # a chunk is mostly envelope
                 store=lambda completion: self._store(judgement, completion),
             )
-        headers = {**answer.headers, names.CACHE_STATUS: cache_status.forwarded(decision)}
+        headers = {
+            **answer.headers,
+            names.CACHE_STATUS: cache_status.forwarded(decision, collapsed=answer.collapsed),
+        }
         return replace(answer, documents=documents, headers=headers)
 
     async def _store(self, judgement: Judgement, completion: bytes) -> None:

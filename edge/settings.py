@@ -1,5 +1,6 @@
 """What the edge can be told, and its defaults."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,10 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
     upstream_url: Annotated[
         str,
-        Meta(description="base URL that requests are forwarded to, with its /v1; any OpenAI-compatible API"),
+        Meta(
+            pattern=r"^https?://[^\s/]",
+            description="base URL that requests are forwarded to, with its /v1; any OpenAI-compatible API",
+        ),
     ] = "http://127.0.0.1:8090/v1"
     upstream_key: Annotated[Secret, Meta(description="this edge's own credential at the upstream")] = Secret(
         ""
@@ -27,6 +31,28 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
     ] = 60.0
     upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
+    max_in_flight: Annotated[
+        int, Meta(ge=1, description="requests forwarded at a time, at most upstream_max_connections")
+    ] = 512
+    max_waiting: Annotated[
+        int, Meta(ge=0, description="requests that wait for others to finish before they are forwarded")
+    ] = 128
+    max_wait_ms: Annotated[int, Meta(ge=0, description="longest wait of such a request, milliseconds")] = 500
+    coalesce: Annotated[
+        bool, Meta(description="let identical requests in flight share one upstream call, and its answer")
+    ] = True
+    coalesce_buffer_bytes: Annotated[
+        int, Meta(ge=0, description="start of a streamed answer that is kept for those who join, bytes")
+    ] = 256 * 1024
+    breaker_failures: Annotated[
+        int, Meta(ge=1, description="consecutive failures of a model that open its breaker")
+    ] = 3
+    breaker_cool_down_s: Annotated[
+        float, Meta(gt=0, description="time from opening to the first probe; doubles to the longest, seconds")
+    ] = 5.0
+    breaker_longest_cool_down_s: Annotated[
+        float, Meta(gt=0, description="longest time between probes of a failing upstream, seconds")
+    ] = 20.0
     routes_file: Annotated[
         Path | None, Meta(description="route table, TOML; if unset, the one that came with the edge")
     ] = None
@@ -54,10 +80,20 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     def upstream_credential(self) -> Secret:
         """The credential itself, from whichever of the two settings holds it."""
         if self.upstream_key or self.upstream_key_file is None:
-            return self.upstream_key
+            return _sendable(self.upstream_key, "upstream_key")
+        name = f"upstream_key_file {self.upstream_key_file}"
         try:
-            return Secret(self.upstream_key_file.read_text("utf-8").strip())
+            credential = Secret(self.upstream_key_file.read_text("utf-8").strip())
         except OSError as error:
-            raise StartUpError(
-                f"cannot read upstream_key_file {self.upstream_key_file}: {error.strerror}"
-            ) from error
+            raise StartUpError(f"cannot read {name}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise StartUpError(f"{name} is not a text file") from error
+        if not credential:
+            raise StartUpError(f"{name} is empty")
+        return _sendable(credential, name)
+
+
+def _sendable(credential: Secret, name: str) -> Secret:
+    if not re.fullmatch(r"[!-~]*", credential.reveal()):
+        raise StartUpError(f"{name} holds characters that no Authorization header can carry")
+    return credential

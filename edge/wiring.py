@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from cloud.wire.service.breaker import BreakerLimits, Breakers, State
 from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
@@ -14,6 +15,8 @@ from edge.adapters.httpx_upstream import HttpxUpstream
 from edge.adapters.knowledge import open_knowledge
 from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
 from edge.adapters.usearch_semantic import UsearchSemantic
+from edge.breaker import BreakingUpstream
+from edge.coalescing import CoalescingUpstream
 from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.known import KnowledgeRefused, load_known
@@ -22,10 +25,14 @@ from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.sessions import Sessions
 from edge.settings import EdgeSettings
+from edge.shedding import SheddingUpstream
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
 from edge.watched_routes import WatchedRoutes
+
+_GIVES_UP_WITH = 0.9
+"""Share of the first-byte limit after which a passed deadline counts against the upstream."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +67,18 @@ async def open_edge(
             limits=limits,
             session=await stack.enter_async_context(new_session(limits)),
         )
-        stack.push_async_callback(client.aclose)
-        upstream = HttpxUpstream(client=client, tracing=instruments.tracing)
+        upstream: Upstream = _guarded(
+            HttpxUpstream(client=client, tracing=instruments.tracing), settings, instruments
+        )
+        if settings.coalesce:
+            coalescing = CoalescingUpstream(
+                upstream,
+                tracing=instruments.tracing,
+                replay_bytes=settings.coalesce_buffer_bytes,
+                on_collapsed=instruments.metrics.pressure.collapsed.inc,
+            )
+            stack.push_async_callback(coalescing.aclose)
+            upstream = coalescing
         exact = await _open_exact_cache(settings, stack)
         storing = Storing()
         metrics = EdgeMetrics(instruments.metrics.registry)
@@ -148,3 +165,32 @@ def _open_routes(settings: EdgeSettings, instruments: Instruments, metrics: Edge
         return WatchedRoutes(settings.routes_file or DEFAULT_FILE, told=told)
     except RoutesRefused as error:
         raise StartUpError(str(error)) from error
+
+
+def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instruments) -> Upstream:
+    """The breaker stands before the queue: while it is open, nobody waits for a turn to be refused."""
+
+    def note(model: str, before: State, after: State) -> None:
+        instruments.metrics.pressure.breaker_changed(before, after)
+        instruments.log.event("breaker", model=model or None, before=before, after=after)
+        instruments.tracing.event("wayside.breaker", {"before": before, "after": after})
+
+    return BreakingUpstream(
+        SheddingUpstream(
+            upstream,
+            # With more than the pool holds, calls would wait inside it, and look like failures.
+            max_in_flight=min(settings.max_in_flight, settings.upstream_max_connections),
+            max_waiting=settings.max_waiting,
+            max_wait_s=settings.max_wait_ms / 1000,
+            on_shed=instruments.metrics.pressure.shed_at_upstream.inc,
+        ),
+        breakers=Breakers(
+            BreakerLimits(
+                failures=settings.breaker_failures,
+                cool_down_s=settings.breaker_cool_down_s,
+                longest_cool_down_s=max(settings.breaker_cool_down_s, settings.breaker_longest_cool_down_s),
+            ),
+            on_change=note,
+        ),
+        patience_s=_GIVES_UP_WITH * settings.upstream_first_byte_timeout_s,
+    )

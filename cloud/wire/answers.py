@@ -50,7 +50,7 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time, seconds."""
     model: str
     choices: list[ChunkChoice]
-    usage: Usage | msgspec.UnsetType = msgspec.UNSET
+    usage: Usage | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class AnswerMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +102,9 @@ class OutcomeChoice(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
 
 
+_MOST_TOKENS = 2**53 - 1
+"""More than anybody counts, and exact in every number format on the way."""
+
 _outcome_decoder = msgspec.json.Decoder(Outcome)
 
 
@@ -114,9 +117,13 @@ def outcome_of(document: bytes) -> Outcome:
 
 
 def usage_of(document: bytes) -> Usage | None:
-    """The token counts of a document that carries some."""
+    """The token counts of a document that carries some, nonsense brought back to the nearest sense."""
     # Most chunks carry none, and looking is cheaper than parsing.
-    return outcome_of(document).usage if b'"usage"' in document else None
+    usage = outcome_of(document).usage if b'"usage"' in document else None
+    if usage is None or 0 <= min(counts := msgspec.structs.astuple(usage)) <= max(counts) <= _MOST_TOKENS:
+        return usage
+    prompt, completion, total = (min(max(0, count), _MOST_TOKENS) for count in counts)
+    return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=total)
 
 
 def collect(chunks: Sequence[Chunk]) -> Completion:
@@ -130,7 +137,7 @@ def collect(chunks: Sequence[Chunk]) -> Completion:
     finished: dict[int, str] = {}
     usage: Usage | None = None
     for chunk in chunks:
-        usage = chunk.usage if chunk.usage is not msgspec.UNSET else usage
+        usage = chunk.usage if isinstance(chunk.usage, Usage) else usage
         for choice in chunk.choices:
             parts = text.setdefault(choice.index, [])
             if choice.delta.content is not None:
@@ -190,15 +197,16 @@ def as_chunks(completion: bytes, *, with_usage: bool) -> list[bytes]:
     shared["object"] = "chat.completion.chunk"
     chunks = []
     for choice in whole["choices"]:
-        message = dict(choice["message"])
+        message = dict(choice.get("message") or {})
         if calls := message.get("tool_calls"):
             message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
         rest = {
             key: value for key, value in choice.items() if key not in ("message", "finish_reason", "index")
         }
-        at = {"index": choice["index"]}
+        at = {"index": choice.get("index", 0)}
+        reason = choice.get("finish_reason")
         chunks.append({**shared, "choices": [{**at, "delta": message, "finish_reason": None, **rest}]})
-        chunks.append({**shared, "choices": [{**at, "delta": {}, "finish_reason": choice["finish_reason"]}]})
+        chunks.append({**shared, "choices": [{**at, "delta": {}, "finish_reason": reason}]})
     if with_usage:
         chunks.append({**shared, "choices": [], "usage": whole.get("usage")})
     return [msgspec.json.encode(chunk) for chunk in chunks]

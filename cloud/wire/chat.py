@@ -20,11 +20,13 @@ class ImageUrl(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ContentPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One part of a message. Types we do not know pass on untouched."""
+    """One part of a message. Types we do not know pass on untouched, whatever they mean by our names."""
 
     type: str
-    text: str | None = None
-    image_url: ImageUrl | None = None
+    text: Any = None
+    """A string in a `text` part."""
+    image_url: Any = None
+    """As `ImageUrl` in an `image_url` part."""
 
 
 class FunctionCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         """The text of the message, its parts joined by line breaks; images are left out."""
         if isinstance(self.content, str):
             return self.content
-        return "\n".join(part.text for part in self.content or () if part.text is not None)
+        return "\n".join(part.text for part in self.content or () if isinstance(part.text, str))
 
 
 class FunctionSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,11 +168,14 @@ def _refuse_unsafe_values(body: bytes, document: dict[str, Any], *, max_depth: i
         field = next(
             (key for key, value in document.items() if _is_deeper(_encoded(value), max_depth - 1)), None
         )
-        raise InvalidRequest(f"`{field}` is nested more than {max_depth - 1} levels deep", param=field)
+        # None when it was a key given twice, whose first value nobody will read.
+        where = f"`{field}`" if field is not None else "the body"
+        raise InvalidRequest(f"{where} is nested more than {max_depth - 1} levels deep", param=field)
     # Without escaped backslashes, what looks like an escaped NUL is one.
     if b"\\u0000" in body and b"\\u0000" in body.replace(b"\\\\", b""):
         path = _path_of_nul(document)
-        raise InvalidRequest(f"`{path or 'the body'}` holds a NUL character", param=path)
+        where = f"`{path}`" if path else "the body"
+        raise InvalidRequest(f"{where} holds a NUL character", param=path or None)
 
 
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -201,6 +206,8 @@ def _path_of_nul(document: dict[str, Any]) -> str | None:
         if isinstance(value, str) and "\0" in value:
             return path
         if isinstance(value, dict):
+            if any("\0" in key for key in value):
+                return path
             pending.extend((f"{path}.{key}" if path else key, child) for key, child in value.items())
         elif isinstance(value, list):
             pending.extend((f"{path}[{index}]", child) for index, child in enumerate(value))
@@ -213,10 +220,11 @@ _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key in )?\$\.?(?P<path>[^`]*)`)?", 
 _MISSING = re.compile(r"Object missing required field `(?P<field>\w+)`")
 
 
-def _located(message: str) -> tuple[str, str | None]:
+def _located(message: str, *, within: str = "") -> tuple[str, str | None]:
     """Split msgspec's message into ours and the path of the field, in the OpenAI spelling."""
     match = _AT.fullmatch(message)
     what, path = (match["what"], match["path"] or "") if match else (message, "")
+    path = f"{within}.{path}" if within and path else within or path
     if missing := _MISSING.fullmatch(what):
         path = f"{path}.{missing['field']}" if path else missing["field"]
         return f"`{path}` is required", path
@@ -242,10 +250,23 @@ def _check_messages(messages: list[Message]) -> None:
 
 def _check_parts(parts: list[ContentPart], *, at: str) -> None:
     for index, part in enumerate(parts):
-        field = {"text": part.text, "image_url": part.image_url}
-        if part.type in field and field[part.type] is None:
-            param = f"{at}[{index}].{part.type}"
-            raise InvalidRequest(f"`{param}` is required", param=param)
+        match part.type:
+            case "text":
+                _check_field(part.text, str, at=f"{at}[{index}].text")
+            case "image_url":
+                _check_field(part.image_url, ImageUrl, at=f"{at}[{index}].image_url")
+            case _:
+                pass
+
+
+def _check_field(value: Any, kind: type, *, at: str) -> None:
+    if value is None:
+        raise InvalidRequest(f"`{at}` is required", param=at)
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        message, param = _located(str(error), within=at)
+        raise InvalidRequest(message, param=param) from error
 
 
 def _check_tools(tools: list[Tool]) -> None:

@@ -49,7 +49,7 @@ class Keyring:
         match = _KEY.fullmatch(token)
         record = self._records.get(match.group(1)) if match else None
         expected = record.sha256 if record else _NOBODY
-        return record if hmac.compare_digest(_digest(token), expected) else None
+        return record if hmac.compare_digest(_digest(token).encode(), expected.encode()) else None
 
 
 def new_key(

@@ -19,7 +19,7 @@ _HEAD = struct.Struct(">4sdd")
 _MAGIC = b"wex1"
 _BUSY_S = 0.05
 """How long a read or write waits for another process before it counts as a miss."""
-_OUT_OF_REACH = (OSError, sqlite3.Error, diskcache.Timeout)
+_OUT_OF_REACH = (OSError, sqlite3.Error, diskcache.Timeout, UnicodeDecodeError)
 
 Result = TypeVar("Result")
 

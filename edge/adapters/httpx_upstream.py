@@ -42,7 +42,11 @@ class HttpxUpstream:
             if span:
                 span.stop(error)
             raise
-        told = {name: value for name, value in answer.headers.items() if _is_for_the_client(name)}
+        told = {
+            name: value
+            for name, value in answer.headers.items()
+            if _is_for_the_client(name) and value.isascii()
+        }
         return Answer(
             route="cloud", documents=TracedDocuments(answer, span) if span else answer, headers=told
         )

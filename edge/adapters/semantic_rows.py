@@ -57,14 +57,14 @@ class Row:
 
 
 class SemanticRows:
-    """One database file. Not for use by two threads at once. Raises sqlite3.Error and OSError."""
+    """One database file, for one thread at a time. Raises sqlite3.Error, OSError, UnicodeDecodeError."""
 
     def __init__(self, path: Path) -> None:
         """Opens the file, or starts a new one in place of one that is damaged."""
         self.path = path
         try:
             self._database = _opened(path)
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter from a damaged schema's text
             delete_database(path)
             self._database = _opened(path)
         (self.identity,) = self._database.execute("SELECT identity FROM store").fetchone()

@@ -86,7 +86,7 @@ class UsearchSemantic:
         def guarded() -> Result:
             try:
                 return work()
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 self._after(error)
                 return otherwise
 
@@ -188,9 +188,11 @@ class UsearchSemantic:
 
     def _after(self, error: Exception) -> None:
         """Start anew when the database is damaged. A full disk or a busy one passes by itself."""
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+        if isinstance(error, UnicodeDecodeError) or (
+            isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        ):
             self._rows.close()
-            with suppress(sqlite3.Error, OSError):  # tried again by the next request
+            with suppress(sqlite3.Error, OSError, UnicodeDecodeError):  # tried again by the next request
                 delete_database(self._rows.path)
                 self._rows = SemanticRows(self._rows.path)
             self._partitions.clear()

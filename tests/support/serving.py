@@ -48,4 +48,6 @@ class Watched:
 
     @property
     def instruments(self) -> Instruments:
-        return Instruments(metrics=Metrics(), log=Log(service="test", out=self.out), tracing=self.tracing)
+        return Instruments(
+            metrics=Metrics(), log=Log(service="test", out=self.out, gather_s=0), tracing=self.tracing
+        )

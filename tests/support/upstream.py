@@ -50,13 +50,18 @@ async def fake_upstream(script: Script) -> AsyncIterator[FakeUpstream]:
                 upstream.received.append(request)
                 answering = asyncio.ensure_future(upstream.script(request, writer))
                 leaving = asyncio.ensure_future(_wait_for_end(reader))
-                await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not answering.done():
-                    upstream.hung_up.set()
+                try:
+                    await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                    has_left = not answering.done()
+                finally:
                     answering.cancel()
+                    leaving.cancel()
+                    outcome, _ = await asyncio.gather(answering, leaving, return_exceptions=True)
+                if has_left or isinstance(outcome, ConnectionError):
+                    upstream.hung_up.set()
                     return
-                leaving.cancel()
-                await asyncio.gather(leaving, return_exceptions=True)
+                if isinstance(outcome, BaseException):
+                    raise outcome
                 if writer.is_closing():
                     return
         except (ConnectionError, asyncio.CancelledError):

@@ -246,3 +246,12 @@ async def test_every_answer_names_its_request_and_its_route(tmp_path: Path) -> N
     assert "upstream;dur=" in mine.headers["server-timing"]
     assert '"request_id":"my-id-1"' in stack.edge.out.getvalue()
     assert '"request_id":"my-id-1"' in stack.cloud.out.getvalue()
+
+
+async def test_a_client_that_hangs_up_after_the_last_byte_was_answered_not_lost(tmp_path: Path) -> None:
+    async with running(tmp_path) as stack, stack.http(headers={"connection": "close"}) as client:
+        for stream in (False, True):
+            await client.post("/v1/chat/completions", json=ask(stream=stream))
+        await asyncio.sleep(0.3)
+    assert stack.edge.out.getvalue().count('"status":200') == 2
+    assert "499" not in stack.edge.out.getvalue() + stack.cloud.out.getvalue()

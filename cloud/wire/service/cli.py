@@ -42,14 +42,17 @@ def run(
         usage=f"python -m {service} [COMMAND ...] [--SETTING VALUE ...]",
         description=description,
         parents=[_settings_flags(service, settings, prefix)],
+        # A shortened flag could mean another setting: --upstream-key VALUE is no --upstream-key-file VALUE.
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_keys_command(commands, _settings_flags(service, settings, prefix))
     for command in commands_of_its_own:
-        own = commands.add_parser(command.name, help=command.help)
+        own = commands.add_parser(command.name, help=command.help, allow_abbrev=False)
         command.add_arguments(own, _settings_flags(service, settings, prefix))
-    flags = vars(parser.parse_args(argv))
     try:
+        _refuse_unknown_flags(argv, settings)
+        flags = vars(parser.parse_args(argv))
         config = reading.read(
             settings,
             section=service,
@@ -83,12 +86,24 @@ def _settings_flags(service: str, settings: type[ServiceSettings], prefix: str) 
     return flags
 
 
+_FLAGS = {"--help", "--config", "--tenant", "--role", "--pins"}
+
+
+def _refuse_unknown_flags(argv: Sequence[str], settings: type[ServiceSettings]) -> None:
+    """argparse would call the value of a misspelt flag an invalid command, and not name the flag."""
+    known = _FLAGS | {"--" + name.replace("_", "-") for name in reading.settable_by_flag(settings)}
+    for argument in argv:
+        flag = argument.partition("=")[0]
+        if flag.startswith("--") and flag not in known:
+            raise StartUpError(f"there is no flag {flag}; see --help")
+
+
 def _add_keys_command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", flags: argparse.ArgumentParser
 ) -> None:
     keys = commands.add_parser("keys", help="add, list or revoke API keys")
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
-    add = actions.add_parser("add", help="make a key and print it, once", parents=[flags])
+    add = actions.add_parser("add", help="make a key and print it, once", parents=[flags], allow_abbrev=False)
     add.add_argument("--tenant", required=True, help="whose requests the key's are")
     add.add_argument(
         "--role",
@@ -99,8 +114,10 @@ def _add_keys_command(
     add.add_argument(
         "--pins", action="store_true", help="may choose a request's route with the Wayside-Route header"
     )
-    actions.add_parser("list", help="ids and tenants; keys themselves are not kept", parents=[flags])
-    revoke = actions.add_parser("revoke", help="forget a key", parents=[flags])
+    actions.add_parser(
+        "list", help="ids and tenants; keys themselves are not kept", parents=[flags], allow_abbrev=False
+    )
+    revoke = actions.add_parser("revoke", help="forget a key", parents=[flags], allow_abbrev=False)
     revoke.add_argument("id", help="as `keys list` shows it")
 
 

@@ -1,6 +1,7 @@
 """Calls an OpenAI-compatible service and yields its answer only while the answer is whole."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,18 +52,16 @@ class OpenAiClient:
         self, *, base_url: str, api_key: Secret, limits: Limits, session: aiohttp.ClientSession
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {"content-type": "application/json"}
+        self._completions = httpx.URL(f"{self._base_url}/chat/completions")
+        # Uncompressed: an answer is a few kilobytes, and its first token should not wait for a block.
+        self._headers = {"accept-encoding": "identity", "user-agent": "wayside"}
         if api_key:
             self._headers["authorization"] = f"Bearer {api_key.reveal()}"
         self._limits = limits
-        self._http = httpx.AsyncClient(
-            transport=AiohttpTransport(client=session),
-            timeout=httpx.Timeout(None, connect=limits.connect_s, pool=limits.connect_s),
-            trust_env=False,
-        )
-
-    async def aclose(self) -> None:
-        await self._http.aclose()
+        # The transport itself: redirects, cookies, proxies and encodings, which `AsyncClient` adds at twice
+        # the cost, have no place between a router and its upstream.
+        self._transport = AiohttpTransport(client=session)
+        self._extensions = {"timeout": {"connect": limits.connect_s, "pool": limits.connect_s}}
 
     async def open(
         self, body: bytes, *, streams: bool, headers: Mapping[str, str], deadline: float
@@ -73,14 +72,14 @@ class OpenAiClient:
         UpstreamBroken or DeadlineExceeded; what it returns must be closed.
         """
         accept = sse.MEDIA_TYPE if streams else "application/json"
-        request = self._http.build_request(
+        response = await self._send(
             "POST",
-            f"{self._base_url}/chat/completions",
-            content=body,
-            headers={**self._headers, "accept": accept, **headers},
+            self._completions,
+            {"content-type": "application/json", "accept": accept, **headers},
+            body,
+            deadline=deadline,
+            limit_s=self._limits.first_byte_s,
         )
-        async with _Bounded(deadline, self._limits.first_byte_s):
-            response = await self._http.send(request, stream=True)
         answer = UpstreamAnswer(response, streams=streams, deadline=deadline, limits=self._limits)
         try:
             await answer.start()
@@ -92,9 +91,29 @@ class OpenAiClient:
     async def get(self, path: str, *, headers: Mapping[str, str], timeout_s: float) -> tuple[int, bytes]:
         """Status and body of a small GET, whatever the status."""
         deadline = asyncio.get_running_loop().time() + timeout_s
-        async with _Bounded(deadline, timeout_s):
-            response = await self._http.get(self._base_url + path, headers={**self._headers, **headers})
-        return response.status_code, response.content
+        url = httpx.URL(self._base_url + path)
+        response = await self._send("GET", url, headers, b"", deadline=deadline, limit_s=timeout_s)
+        try:
+            async with _Bounded(deadline, timeout_s):
+                return response.status_code, await response.aread()
+        finally:
+            await response.aclose()
+
+    async def _send(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        deadline: float,
+        limit_s: float,
+    ) -> httpx.Response:
+        request = httpx.Request(
+            method, url, headers={**self._headers, **headers}, content=body, extensions=self._extensions
+        )
+        async with _Bounded(deadline, limit_s):
+            return await self._transport.handle_async_request(request)
 
 
 def new_session(limits: Limits) -> aiohttp.ClientSession:
@@ -119,9 +138,12 @@ class UpstreamAnswer:
         self._streams = streams
         self._deadline = deadline
         self._limits = limits
-        self._parts = response.aiter_bytes()
-        self._documents: AsyncGenerator[bytes] = self._read_stream() if streams else self._read_whole()
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        # Asked not to compress, few do; for them httpx unpacks.
+        is_packed = "content-encoding" in response.headers
+        self._parts = response.aiter_bytes() if is_packed else response.stream.__aiter__()
         self._first: bytes | None = None
+        self._rest: AsyncGenerator[bytes] | None = None
         self._said_done = False
 
     @property
@@ -138,8 +160,12 @@ class UpstreamAnswer:
             raise UpstreamBroken(
                 f"the upstream answered with {media_type or 'no content type'}, not {expected}"
             )
+        if not self._streams:
+            self._first = await self._read_whole()
+            return
+        self._rest = self._read_stream()
         try:
-            self._first = await anext(self._documents)
+            self._first = await anext(self._rest)
         except StopAsyncIteration:
             raise UpstreamBroken("the upstream's answer is empty") from None
 
@@ -150,11 +176,14 @@ class UpstreamAnswer:
         if self._first is not None:
             first, self._first = self._first, None
             return first
-        return await anext(self._documents)
+        if self._rest is None:
+            raise StopAsyncIteration
+        return await anext(self._rest)
 
     async def aclose(self) -> None:
         """Give the connection back, or cut it if the answer was not read to its end."""
-        await self._documents.aclose()
+        if self._rest is not None:
+            await self._rest.aclose()
         if self._said_done:
             # The end of the body follows `[DONE]`; reading it is what lets the pool keep the connection.
             with suppress(TimeoutError, httpx.HTTPError, aiohttp.ClientError):
@@ -162,12 +191,11 @@ class UpstreamAnswer:
                     await anext(self._parts, None)
         await self._response.aclose()
 
-    async def _read_whole(self) -> AsyncGenerator[bytes]:
+    async def _read_whole(self) -> bytes:
         body = await self._read_body(self._limits.max_answer_bytes, self._limits.first_byte_s)
-        outcome = _outcome(body)
-        if not outcome.choices:
+        if not _outcome(body).choices:
             raise UpstreamBroken("the upstream's answer holds no choices")
-        yield body
+        return body
 
     async def _read_body(self, most: int, wait_s: float) -> bytes:
         parts: list[bytes] = []
@@ -280,7 +308,9 @@ def _retry_after(value: str | None) -> int | None:
         seconds = float(value)
     except ValueError:
         return None
-    return max(1, min(_LONGEST_RETRY_AFTER_S, round(seconds))) if seconds == seconds else None
+    if math.isnan(seconds):
+        return None
+    return round(max(1, min(_LONGEST_RETRY_AFTER_S, seconds)))
 
 
 class _Bounded:

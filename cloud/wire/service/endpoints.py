@@ -38,6 +38,7 @@ def service(
                 print(f"wayside: {error}", file=sys.stderr, flush=True)
                 raise
             yield state
+        instruments.log.flush()
 
     return Starlette(
         routes=routes,

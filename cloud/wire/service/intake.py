@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -18,13 +18,16 @@ from cloud.wire.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    Overloaded,
     WaysideError,
     envelope,
 )
-from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of
+from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of, trace_headers
 from cloud.wire.service.settings import ServiceSettings
 
 _CLIENT_CLOSED_REQUEST = 499
+_RETRY_AFTER_S = 1
+_ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 _NO_SECOND = frozenset({b"host", b"authorization", b"content-length", b"content-type"})
 
 ENDPOINTS = {
@@ -48,6 +51,8 @@ class Intake:
     ) -> None:
         self._app = app
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
+        self._most = settings.max_requests
+        self._under_way = 0
         self._metrics = metrics
         self._log = log
         self._tracing = tracing
@@ -66,14 +71,17 @@ class Intake:
         exchange = _Exchange(receive, send, record)
         scope["wayside.exchange"] = exchange
         self._metrics.in_flight.inc()
+        self._under_way += 1
         try:
-            if record.endpoint == "chat":
+            if record.endpoint == "chat" and self._tracing.is_on:
                 with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
                     await self._answer(scope, exchange, headers)
             else:
+                record.trace_headers = trace_headers(headers)
                 await self._answer(scope, exchange, headers)
         finally:
             exchange.stop_watching()
+            self._under_way -= 1
             self._metrics.in_flight.dec()
             self._metrics.count(record)
             self._log.request(record)
@@ -100,6 +108,10 @@ class Intake:
             record.error = "client_closed_request"
 
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        # Probes and scrapes are small, and needed most when everything else is full.
+        if self._under_way > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+            self._metrics.pressure.shed_at_door.inc()
+            raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
         repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]
         if len(repeated) != len(set(repeated)):
             raise InvalidRequest("a header that may stand once stands twice", code="repeated_header")
@@ -121,7 +133,7 @@ class _Exchange:
         self.record = record
         self.client_left = False
         self._started = False
-        self._watch: asyncio.Task[None] | None = None
+        self._stop_watching: Callable[[], None] = lambda: None
 
     async def receive(self) -> Message:
         return await self._receive()
@@ -134,6 +146,8 @@ class _Exchange:
                 *message.get("headers", ()),
                 (b"x-request-id", self.record.request_id.encode("ascii")),
             ]
+        elif not message.get("more_body", False):
+            self._stop_watching()  # the answer is out: a client that leaves now leaves satisfied
         await self._send(message)
 
     async def refuse(self, error: WaysideError, scope: Scope) -> None:
@@ -143,21 +157,20 @@ class _Exchange:
             raise ConnectionAbortedError(error.message)
         await error_response(error)(scope, self.receive, self.send)
 
-    def watch_for_leaving(self) -> None:
+    def watch_for_leaving(self, on_leaving: set[Callable[[], None]]) -> None:
         """From now on, a client that disconnects cancels this request. Call after the body is read."""
         task = asyncio.current_task()
         assert task is not None
-        self._watch = asyncio.create_task(self._cancel_when_gone(task))
 
-    async def _cancel_when_gone(self, task: "asyncio.Task[object]") -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.client_left = True
-        task.cancel()
+        def leave() -> None:
+            self.client_left = True
+            task.cancel()
+
+        on_leaving.add(leave)
+        self._stop_watching = lambda: on_leaving.discard(leave)
 
     def stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
+        self._stop_watching()
 
 
 async def read_body(request: Request, settings: ServiceSettings) -> bytes:
@@ -176,11 +189,12 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     parts: list[bytes] = []
     size = 0
     more = True
+    now = asyncio.get_running_loop().time
+    give_up = now() + settings.body_timeout_s
     try:
-        async with asyncio.timeout(settings.body_timeout_s):
+        async with asyncio.timeout_at(min(give_up, now() + settings.body_stall_timeout_s)) as patience:
             while more:
-                async with asyncio.timeout(settings.body_stall_timeout_s):
-                    message = await exchange.receive()
+                message = await exchange.receive()
                 if message["type"] == "http.disconnect":
                     exchange.client_left = True
                     raise asyncio.CancelledError
@@ -189,9 +203,11 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
                 if size > settings.max_body_bytes:
                     raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
                 more = message.get("more_body", False)
+                patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s))
     except TimeoutError as error:
         raise BodyTimeout("the body did not arrive in time") from error
-    exchange.watch_for_leaving()
+    # A server that cannot tell (an in-process test transport) leaves nothing to watch.
+    exchange.watch_for_leaving(request.scope.get("wayside.on_leaving", set()))
     return b"".join(parts)
 
 

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ class KeyFile:
             return ()
         except OSError as error:
             raise StartUpError(f"cannot read the key file {self.path}: {error.strerror}") from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise StartUpError(f"{self.path} is not a key file: {error}") from error
 
     def add(
@@ -84,21 +84,27 @@ class KeyFile:
 class WatchedKeyring:
     """The current ring of a key file, re-read when the file changes, looked at once a second."""
 
-    def __init__(self, file: KeyFile, *, honours_development_keys: bool) -> None:
+    def __init__(
+        self,
+        file: KeyFile,
+        *,
+        honours_development_keys: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._file = file
         self._development = honours_development_keys
+        self._clock = clock
         self._checked_at = float("-inf")
         self._stamp: tuple[int, int, int] | None = None
         self._ring = Keyring(())
 
     def current(self) -> Keyring:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._checked_at >= _RECHECK_S:
             self._checked_at = now
             stamp = self._file_stamp()
             if stamp != self._stamp:
-                self._ring = self._read()
-                self._stamp = stamp
+                self._read(stamp)
         return self._ring
 
     def _file_stamp(self) -> tuple[int, int, int] | None:
@@ -108,13 +114,18 @@ class WatchedKeyring:
             return None
         return status.st_ino, status.st_mtime_ns, status.st_size
 
-    def _read(self) -> Keyring:
+    def _read(self, stamp: tuple[int, int, int] | None) -> None:
         try:
             records = self._file.records()
         except StartUpError:
-            # An unreadable file honours nobody: failing open would bring revoked keys back.
-            return Keyring(())
-        return Keyring(tuple(record for record in records if self._development or not record.development))
+            # An unreadable file honours nobody: failing open would bring revoked keys back. It is
+            # read again the next second, changed or not, since a fault may pass.
+            self._ring, self._stamp = Keyring(()), None
+            return
+        self._ring = Keyring(
+            tuple(record for record in records if self._development or not record.development)
+        )
+        self._stamp = stamp
 
 
 def write_private(path: Path, content: bytes) -> None:

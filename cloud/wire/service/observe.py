@@ -1,22 +1,26 @@
 """What a service tells its operator: metrics, one log line a request, traces."""
 
+import asyncio
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TextIO
 
 import msgspec
 from opentelemetry import propagate, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from cloud.wire.answers import Documents, usage_of
 from cloud.wire.errors import WaysideError
 from cloud.wire.headers import TRACEPARENT, TRACESTATE
+from cloud.wire.service.pressure import Pressure
 
 _PROBES = frozenset({"healthz", "readyz", "metrics"})
 _LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -59,55 +63,67 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
+        requests = Counter(
             "wayside_requests",
             "Requests answered",
             ["endpoint", "route", "status", "provider"],
             registry=self.registry,
         )
-        self._seconds = Histogram(
+        seconds = Histogram(
             "wayside_request_seconds",
             "Time to the last byte, seconds",
             ["endpoint", "route", "provider"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._first_byte = Histogram(
+        first_byte = Histogram(
             "wayside_first_byte_seconds",
             "Time to the first byte of a chat answer, seconds",
             ["route", "provider"],
             buckets=_LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self._tokens = Counter(
+        tokens = Counter(
             "wayside_tokens",
             "Tokens as reported by the provider",
             ["direction", "provider"],
             registry=self.registry,
         )
+        # `labels` checks and locks on every call; there are as many children as series, and no more.
+        self._requests = cache(requests.labels)
+        self._seconds = cache(seconds.labels)
+        self._first_byte = cache(first_byte.labels)
+        self._tokens = cache(tokens.labels)
         self.in_flight = Gauge(
             "wayside_requests_in_flight", "Requests being answered", registry=self.registry
         )
+        self.pressure = Pressure(self.registry)
 
     def count(self, record: Record) -> None:
         route, provider = record.route or "none", record.provider or "none"
-        self._requests.labels(record.endpoint, route, str(record.status), provider).inc()
-        self._seconds.labels(record.endpoint, route, provider).observe(record.elapsed_ms() / 1000)
+        self._requests(record.endpoint, route, str(record.status), provider).inc()
+        self._seconds(record.endpoint, route, provider).observe(record.elapsed_ms() / 1000)
         if record.first_byte_ms is not None:
-            self._first_byte.labels(route, provider).observe(record.first_byte_ms / 1000)
+            self._first_byte(route, provider).observe(record.first_byte_ms / 1000)
         if record.input_tokens is not None:
-            self._tokens.labels("input", provider).inc(record.input_tokens)
+            self._tokens("input", provider).inc(record.input_tokens)
         if record.output_tokens is not None:
-            self._tokens.labels("output", provider).inc(record.output_tokens)
+            self._tokens("output", provider).inc(record.output_tokens)
 
 
 class Log:
     """JSON lines on standard output. Never a message text, never a key."""
 
-    def __init__(self, *, service: str, requests: bool = True, out: TextIO | None = None) -> None:
+    def __init__(
+        self, *, service: str, requests: bool = True, out: TextIO | None = None, gather_s: float = 0.05
+    ) -> None:
+        """Lines are gathered for `gather_s` seconds and written in one go: under load the write is the
+        dearest part of a line."""
         self._service = service
         self._requests = requests
         self._out = out if out is not None else sys.stdout
+        self._gather_s = gather_s
+        self._gathered: list[str] = []
 
     def request(self, record: Record) -> None:
         # A probe that finds everything well, every few seconds, would bury the rest.
@@ -138,9 +154,32 @@ class Log:
 
     def _write(self, fields: dict[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode({"time": now, "service": self._service, **fields})
-        self._out.write(line.decode() + "\n")
+        line = msgspec.json.encode({"time": now, "service": self._service, **fields}).decode() + "\n"
+        self._gathered.append(line)
+        if len(self._gathered) > 1:
+            return  # the write that is due will take it along
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.flush()
+        else:
+            loop.call_later(self._gather_s, self.flush)
+
+    def flush(self) -> None:
+        self._out.write("".join(self._gathered))
         self._out.flush()
+        self._gathered.clear()
+
+
+_is_traceparent = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?").fullmatch
+
+
+def trace_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The caller's trace, if it is one, to be passed on as it came where no span of ours continues it."""
+    if TRACEPARENT not in headers or not _is_traceparent(headers[TRACEPARENT]):
+        return {}
+    kept = {name: headers[name] for name in (TRACEPARENT, TRACESTATE) if name in headers}
+    return {name: value for name, value in kept.items() if value.isascii()}
 
 
 class Tracing:
@@ -150,23 +189,21 @@ class Tracing:
         self._tracer = tracer
         self.record_content = record_content
 
+    @property
+    def is_on(self) -> bool:
+        return self._tracer is not None
+
     @contextmanager
-    def server_span(self, name: str, record: Record, headers: Mapping[str, str]) -> Iterator[Span]:
-        """The span of one request, continuing the caller's trace (W3C Trace Context)."""
-        if self._tracer is None:
-            if TRACEPARENT in headers:
-                record.trace_headers = {
-                    key: headers[key] for key in (TRACEPARENT, TRACESTATE) if key in headers
-                }
-            yield trace.INVALID_SPAN
-            return
+    def server_span(self, name: str, record: Record, headers: Mapping[str, str]) -> Iterator[None]:
+        """The span of one request, continuing the caller's trace (W3C Trace Context). Only when on."""
+        assert self._tracer is not None
         with self._tracer.start_as_current_span(
             name, context=propagate.extract(headers), kind=SpanKind.SERVER
         ) as span:
             record.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
             span.set_attribute("wayside.request_id", record.request_id)
             try:
-                yield span
+                yield
             finally:
                 span.set_attribute("http.response.status_code", record.status)
                 if record.error is not None:
@@ -177,6 +214,20 @@ class Tracing:
         if self._tracer is None:
             return None
         return CallSpan(self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=dict(attributes)))
+
+    def current(self) -> SpanContext | None:
+        """The span we are in, for others to link to."""
+        return None if self._tracer is None else trace.get_current_span().get_span_context()
+
+    def link(self, other: SpanContext | None) -> None:
+        """Point from the span we are in to one that did the work."""
+        if self._tracer is not None and other is not None:
+            trace.get_current_span().add_link(other)
+
+    def event(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Note a moment on the span we are in."""
+        if self._tracer is not None:
+            trace.get_current_span().add_event(name, dict(attributes))
 
 
 class CallSpan:

@@ -3,13 +3,21 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from cloud.wire.errors import BodyTimeout, HeadersTooLarge, InvalidRequest, WaysideError, envelope
+from cloud.wire.errors import (
+    BodyTimeout,
+    HeadersTooLarge,
+    InvalidRequest,
+    Overloaded,
+    WaysideError,
+    envelope,
+)
 from cloud.wire.service.settings import ServiceSettings, StartUpError
 
 _KEEP_ALIVE_S = 75
@@ -36,14 +44,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._refusal: WaysideError | None = None
         self._has_hung_up = False
+        self.on_leaving: set[Callable[[], None]] = set()
+        """Called when the client's connection is gone, by requests that are still at work for it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self._start_head_timer()
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(Overloaded("this service has too many connections", retry_after_s=1))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_head_timer()
         super().connection_lost(exc)
+        for leave in tuple(self.on_leaving):
+            leave()
 
     def data_received(self, data: bytes) -> None:
         if self._has_hung_up:
@@ -59,6 +73,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["wayside.on_leaving"] = self.on_leaving  # type: ignore[typeddict-unknown-key]  # ours
         self._in_head = True
         self._head_bytes = 0
         self._start_head_timer()
@@ -113,7 +128,9 @@ class GuardedProtocol(HttpToolsProtocol):
         body = envelope(error)
         self.transport.write(
             STATUS_LINE[error.status]
-            + b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            + b"content-type: application/json\r\nconnection: close\r\n"
+            + (b"retry-after: %d\r\n" % error.retry_after_s if error.retry_after_s else b"")
+            + b"content-length: %d\r\n\r\n" % len(body)
             + body
         )
         # Closing while the peer still sends would reset the connection, and the answer with it.
@@ -159,6 +176,7 @@ def configuration(app: ASGIApp, settings: ServiceSettings) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # nothing here believes X-Forwarded-For, so nobody needs to parse it
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )

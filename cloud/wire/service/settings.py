@@ -4,7 +4,8 @@ import argparse
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -53,6 +54,12 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_open: Annotated[
         bool | None, Meta(description="serve /metrics without a key; if unset, on a loopback bind only")
     ] = None
+    max_requests: Annotated[
+        int, Meta(ge=1, description="requests answered at a time; more are told to come back")
+    ] = 1024
+    max_connections: Annotated[
+        int, Meta(ge=1, description="open client connections; more are told to come back")
+    ] = 4096
     max_body_bytes: Annotated[int, Meta(ge=1, description="largest request body, bytes")] = 4 * 1024 * 1024
     max_json_depth: Annotated[int, Meta(ge=1, le=500, description="deepest nesting of a body, levels")] = 64
     max_header_bytes: Annotated[int, Meta(ge=256, description="largest request head, bytes")] = 32 * 1024
@@ -94,17 +101,24 @@ def add_arguments(parser: argparse.ArgumentParser, cls: type[ServiceSettings], *
     group = parser.add_argument_group(
         "settings", "Each is a flag, an environment variable or a key of the TOML file, in that order."
     )
+    with_flag = settable_by_flag(cls)
+    secrets = []
     for field in msgspec.structs.fields(cls):
-        default = _shown(field.default)
-        if isinstance(field.default, Secret):
-            # A flag would show the secret to everyone who lists processes.
+        described = _description(hints[field.name])
+        told = f"[{prefix}{field.name.upper()}; default: {_shown(field.default)}]"
+        if field.name not in with_flag:
+            secrets.append(f"{described} {told}")
             continue
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            dest=field.name,
-            metavar="VALUE",
-            help=f"{_description(hints[field.name])} [{prefix}{field.name.upper()}; default: {default}]",
-        )
+        flag = "--" + field.name.replace("_", "-")
+        group.add_argument(flag, dest=field.name, metavar="VALUE", help=f"{described} {told}")
+    if secrets:
+        parser.add_argument_group("secrets, which are settings without a flag", "; ".join(secrets))
+
+
+def settable_by_flag(cls: type[ServiceSettings]) -> frozenset[str]:
+    """Every setting but the secrets: a flag would show them to everyone who lists processes."""
+    fields = msgspec.structs.fields(cls)
+    return frozenset(field.name for field in fields if not isinstance(field.default, Secret))
 
 
 def read(
@@ -165,12 +179,14 @@ def _split(text: str, hint: Any) -> Any:
     """A comma-separated list for list settings; the empty string unsets an optional one."""
     if hint == tuple[str, ...]:
         return [part.strip() for part in text.split(",") if part.strip()]
-    return text
+    return None if text == "" and NoneType in get_args(hint) else text
 
 
 def _decode(cls: type, value: Any) -> Any:
     if cls is Path or cls is Secret:
-        return cls(str(value))
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
+        return cls(value)
     raise NotImplementedError(f"no setting has the type {cls}")
 
 

@@ -1,0 +1,102 @@
+"""Judges one answer: whole and as expected, or what is wrong with it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+FaultKind = Literal["lost", "refused", "half", "wrong"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """Why an answer does not count.
+
+    `lost`: none came. `refused`: a status other than 200. `half`: not complete. `wrong`: complete, but
+    not the answer to this request.
+    """
+
+    kind: FaultKind
+    detail: str
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct, frozen=True, kw_only=True):
+    message: _Message = _Message()
+    delta: _Message = _Message()
+    finish_reason: str | None = None
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True):
+    choices: list[_Choice] = []
+    error: msgspec.Raw | None = None
+
+
+_decoder = msgspec.json.Decoder(_Document)
+
+
+def judge(*, status: int, media_type: str, body: bytes, streams: bool, expected: str) -> Fault | None:
+    """None when the answer is whole and says `expected`; its HTTP framing was checked before."""
+    if status != 200:
+        return Fault(kind="refused", detail=f"status {status}: {body[:200].decode('utf-8', 'replace')}")
+    wanted = "text/event-stream" if streams else "application/json"
+    if media_type.partition(";")[0].strip().lower() != wanted:
+        return Fault(kind="wrong", detail=f"content type {media_type or 'missing'}, not {wanted}")
+    try:
+        return _judge_stream(body, expected) if streams else _judge_completion(body, expected)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Fault(kind="half", detail=f"not a chat completion: {error}")
+
+
+def _judge_completion(body: bytes, expected: str) -> Fault | None:
+    document = _decoder.decode(body)
+    if not document.choices:
+        return Fault(kind="half", detail="the answer holds no choices")
+    choice = document.choices[0]
+    if choice.finish_reason != "stop":
+        return Fault(kind="half", detail=f"finish_reason is {choice.finish_reason}")
+    return _compare(choice.message.content or "", expected)
+
+
+def _judge_stream(body: bytes, expected: str) -> Fault | None:
+    *events, tail = body.replace(b"\r\n", b"\n").split(b"\n\n")
+    if tail.strip():
+        return Fault(kind="half", detail="the stream ends inside an event")
+    said: list[str] = []
+    finish_reason: str | None = None
+    is_done = False
+    for event in events:
+        data = _data_of(event)
+        if data is None:
+            continue
+        if is_done:
+            return Fault(kind="wrong", detail="the stream goes on after [DONE]")
+        if data == b"[DONE]":
+            is_done = True
+            continue
+        document = _decoder.decode(data)
+        if document.error is not None:
+            return Fault(kind="half", detail=f"an error inside the stream: {bytes(document.error)[:200]!r}")
+        for choice in document.choices:
+            said.append(choice.delta.content or "")
+            finish_reason = choice.finish_reason or finish_reason
+    if not is_done:
+        return Fault(kind="half", detail="the stream ends without [DONE]")
+    if finish_reason != "stop":
+        return Fault(kind="half", detail=f"finish_reason is {finish_reason}")
+    return _compare("".join(said), expected)
+
+
+def _data_of(event: bytes) -> bytes | None:
+    """The data of one event; None for an event of comments only, which keeps a connection alive."""
+    data = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
+    return b"\n".join(data) if data else None
+
+
+def _compare(said: str, expected: str) -> Fault | None:
+    if said == expected:
+        return None
+    return Fault(kind="wrong", detail=f"said {said[:100]!r}, not {expected[:100]!r}")

@@ -1,0 +1,120 @@
+"""One keep-alive HTTP/1.1 connection of the load generator, made of callbacks."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httptools
+
+from bench.answers import Fault, judge
+from bench.questions import Ask
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """One request that is over."""
+
+    microseconds: int
+    """From the request's first byte written to the answer's last byte read."""
+    fault: Fault | None
+
+
+class Connection(asyncio.Protocol):
+    """Carries one request at a time; `over` is called after each, `closed` when it can carry no more."""
+
+    def __init__(
+        self, *, head: bytes, over: "Callable[[Connection, Judged], None]", closed: "Callable[[], None]"
+    ) -> None:
+        self._head = head
+        self._over = over
+        self._closed = closed
+        self._transport: asyncio.Transport | None = None
+        self._ask: Ask | None = None
+        self._started_ns = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._media_type = ""
+        self._body: list[bytes] = []
+        self._has_begun = False
+
+    @property
+    def waited_s(self) -> float:
+        """How long the request in flight has been waiting; 0 without one."""
+        return (time.perf_counter_ns() - self._started_ns) / 1e9 if self._ask else 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport can write
+
+    def send(self, ask: Ask) -> None:
+        assert self._ask is None
+        assert self._transport is not None
+        self._ask = ask
+        self._media_type = ""
+        self._body = []
+        self._has_begun = False
+        self._started_ns = time.perf_counter_ns()
+        self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(ask.body), ask.body))
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._has_begun = True
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.close()
+            self._end(Fault(kind="half", detail=f"not HTTP: {error}"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"content-type":
+            self._media_type = value.decode("latin-1")
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        ask = self._ask
+        if ask is None:
+            return
+        microseconds = (time.perf_counter_ns() - self._started_ns) // 1000
+        fault = judge(
+            status=self._parser.get_status_code(),
+            media_type=self._media_type,
+            body=b"".join(self._body),
+            streams=ask.streams,
+            expected=ask.expected,
+        )
+        if not self._parser.should_keep_alive():
+            # The next request needs another connection; this one must not be given it.
+            self.close()
+            self._transport = None
+        self._ask = None
+        self._over(self, Judged(microseconds=microseconds, fault=fault))
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._has_begun:
+            self._end(Fault(kind="half", detail="the connection closed inside the answer"))
+        else:
+            self._end(Fault(kind="lost", detail="the connection closed without an answer"))
+        self._closed()
+
+    def give_up(self) -> None:
+        """The request in flight took too long."""
+        self.close()
+        self._end(Fault(kind="lost", detail="no whole answer in time"))
+
+    def _end(self, fault: Fault) -> None:
+        if self._ask is not None:
+            self._ask = None
+            microseconds = (time.perf_counter_ns() - self._started_ns) // 1000
+            self._over(self, Judged(microseconds=microseconds, fault=fault))

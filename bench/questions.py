@@ -1,0 +1,82 @@
+"""The requests a run sends, each with the answer that must come back."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+Questions = Literal["fixed", "unique"]
+Streaming = Literal["never", "always", "half"]
+
+STATIC_REPLY = (
+    "You can reset your password from the sign-in page: choose Forgot password, enter the address of your "
+    "account, and open the link we send you within thirty minutes. If no message arrives, look in the spam "
+    "folder, then ask for another one; each link works once."
+)
+"""What the static upstream says, whatever it is asked."""
+
+_ALPHABET = (
+    "alpha",
+    "beta",
+    "naïve",
+    "東京",
+    "🙂",
+    "a\nb",
+    'say "hi"',
+    "back\\slash",
+    "data: x",
+    "[DONE]",
+    "tab\t",
+)
+"""Words that break careless framing: line breaks, quotes, SSE syntax, characters of several bytes."""
+_LONGEST_QUESTION_WORDS = 120
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """One request body and what its answer must say."""
+
+    body: bytes
+    streams: bool
+    expected: str
+
+
+def questions(kind: Questions, *, model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
+    """Without end. `fixed` asks the static upstream the same thing; `unique` asks the script, never twice."""
+    return _fixed(model, streaming) if kind == "fixed" else _unique(model, streaming, seed)
+
+
+def _fixed(model: str, streaming: Streaming) -> Iterator[Ask]:
+    messages = [
+        {"role": "system", "content": "You are the support assistant of a shop. Answer in three sentences."},
+        {"role": "user", "content": "I cannot sign in any more. How do I reset my password?"},
+    ]
+    plain = Ask(body=_body(model, messages, streams=False), streams=False, expected=STATIC_REPLY)
+    streamed = Ask(body=_body(model, messages, streams=True), streams=True, expected=STATIC_REPLY)
+    number = 0
+    while True:
+        yield streamed if _is_streamed(streaming, number) else plain
+        number += 1
+
+
+def _unique(model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
+    rng = random.Random(seed)  # noqa: S311  # reproducible text, not a secret
+    number = 0
+    while True:
+        words = rng.choices(_ALPHABET, k=rng.randint(0, _LONGEST_QUESTION_WORDS))
+        text = " ".join([f"question {seed}-{number}", *words])
+        streams = _is_streamed(streaming, number)
+        body = _body(model, [{"role": "user", "content": text}], streams=streams)
+        yield Ask(body=body, streams=streams, expected=f"You said: {text}")
+        number += 1
+
+
+def _is_streamed(streaming: Streaming, number: int) -> bool:
+    return streaming == "always" or (streaming == "half" and number % 2 == 1)
+
+
+def _body(model: str, messages: list[dict[str, str]], *, streams: bool) -> bytes:
+    request: dict[str, object] = {"model": model, "messages": messages, "temperature": 0.2}
+    return msgspec.json.encode({**request, "stream": True} if streams else request)
