@@ -79,17 +79,29 @@ def collect(pack: str, data: Path) -> Collection:
 
 
 def assistant(data: Path) -> Collection:
-    """CLINC150 (Larson et al., 2019) with its own splits and out-of-scope rows."""
+    """CLINC150 (Larson et al., 2019) with its own splits; open questions teach what lies outside."""
+    questions = [
+        Example(text=row["query"], source="llmrouter:outside", signals={"out_of_scope": 1.0})
+        for row in _jsonl(data / "llmrouter" / "default_query_train.jsonl.gz")
+        if row["task_name"] in ("natural_qa", "trivia_qa")
+    ]
     return Collection(
         labels=tuple(sorted({row.intent for row in clinc(data, "train")})),
-        train=[*_of_intents(clinc(data, "train")), *_of_intents(clinc(data, "oos_train"))],
-        validation=[*_of_intents(clinc(data, "val")), *_of_intents(clinc(data, "oos_val"))],
+        train=[
+            *_of_intents(clinc(data, "train"), "clinc150"),
+            *_of_intents(clinc(data, "oos_train"), "clinc150:outside"),
+            *questions,
+        ],
+        validation=[
+            *_of_intents(clinc(data, "val"), "clinc150"),
+            *_of_intents(clinc(data, "oos_val"), "clinc150"),
+        ],
     )
 
 
 def banking(data: Path) -> Collection:
     """Banking77 (Casanueva et al., 2020); a tenth of its training rows validates."""
-    rows = list(_of_intents(banking_rows(data, "train")))
+    rows = list(_of_intents(banking_rows(data, "train"), "banking77"))
     return Collection(
         labels=tuple(sorted({row.intent for row in rows if row.intent})),
         train=[row for row in rows if share(row.text) >= 0.1],
@@ -218,11 +230,11 @@ def share(text: str) -> float:
     return int.from_bytes(blake2b(normalised(text).encode(), digest_size=6).digest()) / 2**48
 
 
-def _of_intents(rows: Iterable[IntentRow]) -> Iterator[Example]:
+def _of_intents(rows: Iterable[IntentRow], source: str) -> Iterator[Example]:
     for row in rows:
         outside = row.intent == OUT_OF_SCOPE
         signals = {"out_of_scope": float(outside)}
-        yield Example(text=row.text, source="pack", intent=None if outside else row.intent, signals=signals)
+        yield Example(text=row.text, source=source, intent=None if outside else row.intent, signals=signals)
 
 
 def _attack(text: str, label: float, source: str) -> Example:

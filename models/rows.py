@@ -83,8 +83,12 @@ def refuse(path: Path, line: int, why: str) -> NoReturn:
 
 def _read(path: Path, kind: type[Row], check: Callable[[Row, int], None]) -> list[Row]:
     rows: list[Row] = []
+    blank = 0  # empty lines are let pass at the end of the file alone
     for line, raw in _lines(path):
+        if blank:
+            refuse(path, blank, "the line is empty")
         if not raw.strip():
+            blank = line
             continue
         try:
             text = raw.decode("utf-8")

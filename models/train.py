@@ -199,9 +199,9 @@ def _plan(examples: Sequence[Example], recipe: Recipe) -> list[list[int]]:
         rows = []
         for row, example in enumerate(examples):
             kind = example.source.split(":")[0]
-            drawn = recipe.shares.get(kind, 1.0)
+            drawn = recipe.shares.get(example.source, recipe.shares.get(kind, 1.0))
             if drawn >= 1.0 or share(f"{epoch % max(1, round(1 / drawn))} {example.text}") < drawn:
-                rows += [row] * recipe.repeats.get(kind, 1)
+                rows += [row] * recipe.repeats.get(example.source, recipe.repeats.get(kind, 1))
         rng.shuffle(rows)
         span = recipe.batch * BUCKET_BATCHES
         batches = []
