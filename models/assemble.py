@@ -2,6 +2,7 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,22 +26,33 @@ from edge.bundle import (
     sha256,
 )
 from models.calibrate import fit_logistic, fit_temperature, threshold
-from models.dataset import Collection, Example
+from models.dataset import Collection, Example, data_directory, general
+from models.attach import attach
 from models.export import Served, export_int8, parity, torch_parity
 from models.licences import BASE, licence
-from models.network import DIMENSIONS, Student, base_directory, batch, token_ids, tokenizer, window
+from models.network import DIMENSIONS, base_directory, token_ids, tokenizer, window
+from models.readout import gather, load_student
 from models.recipe import Recipe
-from models.scope import Evidence, aurocs, fit_scope
+from models.scope import aurocs, fit_scope
 from models.train import signal_names
 
 POOLING: Final = "mean of the last layer, one linear map, unit norm"
 PARITY_TEXTS: Final = 100
+SIGNALS: Final = ("complexity", "injection", "needs_tools")
 
 
 def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundle: Path) -> Manifest:
     """Exports `run`'s student into `bundle`, calibrated on the collection's validation texts."""
-    names = signal_names(recipe)
     student = load_student(collection, recipe, run / "student.pt")
+    missing = tuple(name for name in SIGNALS if name not in recipe.signals)
+    if missing:
+        # A pack's own texts say nothing of these: heads on its frozen features learn them elsewhere.
+        others = general(data_directory())
+        recipe = attach(student, others.train, recipe, missing)
+        extra = [one for one in others.validation if any(name in one.signals for name in missing)]
+        told = [replace(one, intent=None, signals=_without_scope(one)) for one in extra]
+        collection = replace(collection, validation=[*collection.validation, *told])
+    names = signal_names(recipe)
     inside = [one for one in collection.validation if one.intent is not None]
     outside = [one for one in collection.validation if one.signals.get("out_of_scope") == 1.0]
     known = [one for one in collection.train if one.intent is not None]
@@ -103,39 +115,6 @@ def calibrate(network: Network, collection: Collection) -> Manifest:
     return msgspec.structs.replace(manifest, heads=tuple(heads), scope=scope)
 
 
-def load_student(collection: Collection, recipe: Recipe, file: Path) -> Student:
-    """A trained network, ready to read."""
-    student = Student(
-        base_directory(),
-        labels=len(collection.labels),
-        signals=len(signal_names(recipe)),
-        hidden=recipe.hidden,
-        dropout=recipe.dropout,
-    )
-    student.load_state_dict(torch.load(file, weights_only=True))
-    return student.eval()
-
-
-def gather(student: Student, texts: list[str], recipe: Recipe) -> Evidence:
-    """The network's outputs over texts, in their order."""
-    made = tokenizer(base_directory())
-    kept = window(made, max_tokens=recipe.max_tokens)
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
-    parts = []
-    for first in tqdm(range(0, len(order), 64), desc="read", mininterval=10):
-        rows = [token_ids(made, texts[row], kept=kept) for row in order[first : first + 64]]
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            parts.append(student(*batch(rows)))
-    back = torch.empty(len(order), dtype=torch.int64)
-    back[torch.tensor(order)] = torch.arange(len(order))
-    return Evidence(
-        route=torch.cat([part.route.float() for part in parts])[back],
-        embedding=torch.cat([part.embedding.float() for part in parts])[back],
-        features=torch.cat([part.features.float() for part in parts])[back],
-        outside=torch.cat([part.signals[:, 0].float() for part in parts])[back],
-    )
-
-
 def sources(examples: list[Example]) -> tuple[Source, ...]:
     """What shaped the weights, with licences and row counts."""
     counts = Counter(one.source.split(":")[0] for one in examples)
@@ -143,6 +122,10 @@ def sources(examples: list[Example]) -> tuple[Source, ...]:
         Source(name=name, licence=licence(name).terms, rows=rows, use=licence(name).use)
         for name, rows in sorted(counts.items())
     )
+
+
+def _without_scope(example: Example) -> dict[str, float]:
+    return {name: value for name, value in example.signals.items() if name != "out_of_scope"}
 
 
 def write_manifest(bundle: Path, manifest: Manifest) -> None:

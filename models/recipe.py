@@ -25,10 +25,13 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     noise: float = 0.15
     """Share of texts given typing noise."""
     max_tokens: int = 128
+    """The window the edge reads."""
+    train_tokens: int = 128
+    """The window in training: a narrower one costs less and changes little, both ends being kept."""
     weights: dict[str, float] = {}
     """Loss weight of each single-logit head; those left out weigh 1."""
     shares: dict[str, float] = {}
-    """Share of a source's rows drawn each epoch, by the source's first word; others are all drawn."""
+    """Share of a source's rows drawn each epoch, by its name or first word; others are all drawn."""
     repeats: dict[str, int] = {}
     """How often a source's rows stand in each epoch."""
     hidden: int = 0

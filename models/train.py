@@ -57,7 +57,7 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = base_directory()
     made = tokenizer(base)
-    kept = window(made, max_tokens=recipe.max_tokens)
+    kept = window(made, max_tokens=recipe.train_tokens)
     examples = collection.train
     targets = _targets(collection, recipe, run, teacher)
     student = Student(
