@@ -33,6 +33,7 @@ from models.licences import BASE, licence
 from models.network import DIMENSIONS, base_directory, token_ids, tokenizer, window
 from models.readout import gather, load_student
 from models.recipe import Recipe
+from models.restore import restore
 from models.scope import aurocs, fit_scope
 from models.train import signal_names
 
@@ -44,6 +45,7 @@ SIGNALS: Final = ("complexity", "injection", "needs_tools")
 def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundle: Path) -> Manifest:
     """Exports `run`'s student into `bundle`, calibrated on the collection's validation texts."""
     student = load_student(collection, recipe, run / "student.pt")
+    straightness = restore(student, collection, recipe, run)
     missing = tuple(name for name in SIGNALS if name not in recipe.signals)
     if missing:
         # A pack's own texts say nothing of these: heads on its frozen features learn them elsewhere.
@@ -71,6 +73,7 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
     rows = [token_ids(made, one.text, kept=kept) for one in inside[:PARITY_TEXTS]]
     apart = parity(reference, model, rows)
     metrics = {
+        "embedding_cosine_to_base": straightness,
         "parity_torch_fp32_logit": torch_parity(served, reference, rows[:20]),
         "parity_fp32_int8_cosine": apart.cosine,
         "parity_fp32_int8_route_agreement": apart.route_agreement,

@@ -26,6 +26,8 @@ class Outputs:
     signals: Tensor
     """Shape (batch, signals): one logit a signal, in the network's order."""
     features: Tensor
+    """Shape (batch, 1152): `pooled` with zero mean and unit variance."""
+    pooled: Tensor
 
 
 class Student(nn.Module):
@@ -36,7 +38,7 @@ class Student(nn.Module):
         self.encoder = AutoModel.from_pretrained(base, add_pooling_layer=False)
         width = 3 * DIMENSIONS
         # Fine-tuning bends the encoder for its heads; this map bends the embedding back.
-        self.restore = nn.Linear(DIMENSIONS, DIMENSIONS)
+        self.restore = nn.Linear(width, DIMENSIONS)
         nn.init.eye_(self.restore.weight)
         nn.init.zeros_(self.restore.bias)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -54,12 +56,14 @@ class Student(nn.Module):
         tokens = mask.sum(1)
         mean = (states[-1] * mask).sum(1) / tokens
         middle = (states[MIDDLE_LAYER] * mask).sum(1) / tokens
-        features = self.norm(torch.cat([mean, states[-1][:, 0], middle], dim=1).float())
+        pooled = torch.cat([mean, states[-1][:, 0], middle], dim=1).float()
+        features = self.norm(pooled)
         return Outputs(
-            embedding=nn.functional.normalize(self.restore(mean).float(), dim=1),
+            embedding=nn.functional.normalize(self.restore(pooled).float(), dim=1),
             route=self.route(features),
             signals=torch.cat([head(features) for head in self.signals], dim=1),
             features=features,
+            pooled=pooled,
         )
 
 

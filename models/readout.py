@@ -41,5 +41,6 @@ def gather(student: Student, texts: list[str], recipe: Recipe) -> Evidence:
         route=torch.cat([part.route.float() for part in parts])[back],
         embedding=torch.cat([part.embedding.float() for part in parts])[back],
         features=torch.cat([part.features.float() for part in parts])[back],
+        pooled=torch.cat([part.pooled.float() for part in parts])[back],
         outside=torch.cat([part.signals[:, 0].float() for part in parts])[back],
     )

@@ -20,6 +20,7 @@ class Evidence:
     route: Tensor
     embedding: Tensor
     features: Tensor
+    pooled: Tensor
     outside: Tensor
     """Shape (rows,): the trained out-of-scope head's logit."""
 

@@ -147,13 +147,13 @@ def _targets(collection: Collection, recipe: Recipe, run: Path, teacher: Tensor 
         for name, value in example.signals.items():
             if name in names:
                 signals[row, names.index(name)] = value
-    reference = _references([one.text for one in examples], run) if recipe.keep > 0 else torch.zeros(
+    reference = references([one.text for one in examples], run) if recipe.keep > 0 else torch.zeros(
         len(examples), 1
     )
     return Targets(route=route, signals=signals, reference=reference, teacher=teacher)
 
 
-def _references(texts: Sequence[str], run: Path) -> Tensor:
+def references(texts: Sequence[str], run: Path) -> Tensor:
     """The base encoder's own embeddings of texts that are not long; kept beside the run."""
     file = run.parent / "references.npz"
     known: dict[str, np.ndarray] = {}
