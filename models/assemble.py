@@ -26,7 +26,7 @@ from edge.bundle import (
     sha256,
 )
 from models.calibrate import fit_logistic, fit_temperature, threshold
-from models.dataset import Collection, Example, data_directory, general
+from models.dataset import Collection, Example, collect, data_directory
 from models.attach import attach
 from models.export import Served, export_int8, parity, torch_parity
 from models.licences import BASE, licence
@@ -46,11 +46,12 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
     """Exports `run`'s student into `bundle`, calibrated on the collection's validation texts."""
     student = load_student(collection, recipe, run / "student.pt")
     straightness = restore(student, collection, recipe, run)
+    # A pack's own texts say nothing of attacks and tools: heads on its frozen features learn them
+    # elsewhere. Complexity is always learned so.
+    others = collect("general", data_directory())
     missing = tuple(name for name in SIGNALS if name not in recipe.signals)
+    recipe = attach(student, others.train, recipe, tuple(dict.fromkeys(("complexity", *missing))))
     if missing:
-        # A pack's own texts say nothing of these: heads on its frozen features learn them elsewhere.
-        others = general(data_directory())
-        recipe = attach(student, others.train, recipe, missing)
         extra = [one for one in others.validation if any(name in one.signals for name in missing)]
         told = [replace(one, intent=None, signals=_without_scope(one)) for one in extra]
         collection = replace(collection, validation=[*collection.validation, *told])

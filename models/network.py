@@ -13,6 +13,12 @@ from edge.bundle import Window, cut
 
 DIMENSIONS: Final = 384
 MIDDLE_LAYER: Final = 4
+CUT_IDS: Final = (2, 3, 4, 5, 6)
+"""`[unused1]` to `[unused5]`: where a text was cut, and in which size class it is."""
+CUT_BOUNDS: Final = (800, 1600, 3200, 8000)
+"""Characters between one size class and the next."""
+CUT_SIZES: Final = (0.27, 0.74, 1.44, 2.23, 3.02)
+"""Log of a size class's usual tokens over a full window's 128."""
 LINE_MARK: Final = " \u00b6 "
 """Stands for a line break, which BERT's normalizer would drop: layout tells code and pasted material."""
 
@@ -28,6 +34,8 @@ class Outputs:
     features: Tensor
     """Shape (batch, 1152): `pooled` with zero mean and unit variance."""
     pooled: Tensor
+    size: Tensor
+    """Shape (batch,): natural log of the text's tokens, estimated from the mark where it was cut."""
 
 
 class Student(nn.Module):
@@ -42,6 +50,12 @@ class Student(nn.Module):
         nn.init.eye_(self.restore.weight)
         nn.init.zeros_(self.restore.bias)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.register_buffer("cut_ids", torch.tensor(CUT_IDS), persistent=False)
+        self.register_buffer("cut_sizes", torch.tensor(CUT_SIZES), persistent=False)
+        # How the size of the text moves each signal; fitted on full windows, never in training.
+        self.length = nn.Linear(1, signals, bias=False)
+        nn.init.zeros_(self.length.weight)
+        self.length.requires_grad_(False)
         self.route = _head(width, labels, hidden=hidden, dropout=dropout)
         self.signals = nn.ModuleList(
             _head(width, 1, hidden=hidden, dropout=dropout) for _ in range(signals)
@@ -58,12 +72,16 @@ class Student(nn.Module):
         middle = (states[MIDDLE_LAYER] * mask).sum(1) / tokens
         pooled = torch.cat([mean, states[-1][:, 0], middle], dim=1).float()
         features = self.norm(pooled)
+        marks = (input_ids.unsqueeze(-1) == self.cut_ids).any(1).float()
+        size = tokens.log() + (marks @ self.cut_sizes).unsqueeze(1)
+        logits = torch.cat([head(features) for head in self.signals], dim=1)
         return Outputs(
             embedding=nn.functional.normalize(self.restore(pooled).float(), dim=1),
             route=self.route(features),
-            signals=torch.cat([head(features) for head in self.signals], dim=1),
+            signals=logits + self.length(size),
             features=features,
             pooled=pooled,
+            size=size.squeeze(1),
         )
 
 
@@ -96,14 +114,13 @@ def tokenizer(base: Path) -> Tokenizer:
 
 def window(made: Tokenizer, *, max_tokens: int) -> Window:
     """The window of a bundle: three fifths of it for the start of a text, the rest for its end."""
-    marks = [made.token_to_id(f"[unused{index}]") for index in range(1, 6)]
     return Window(
         max_tokens=max_tokens,
         head_tokens=max_tokens * 3 // 5,
         open_id=made.token_to_id("[CLS]"),
         close_id=made.token_to_id("[SEP]"),
-        cut_ids=tuple(marks),
-        cut_bounds=(800, 1600, 3200, 8000),
+        cut_ids=CUT_IDS,
+        cut_bounds=CUT_BOUNDS,
     )
 
 

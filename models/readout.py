@@ -42,5 +42,6 @@ def gather(student: Student, texts: list[str], recipe: Recipe) -> Evidence:
         embedding=torch.cat([part.embedding.float() for part in parts])[back],
         features=torch.cat([part.features.float() for part in parts])[back],
         pooled=torch.cat([part.pooled.float() for part in parts])[back],
+        size=torch.cat([part.size.float() for part in parts])[back],
         outside=torch.cat([part.signals[:, 0].float() for part in parts])[back],
     )

@@ -21,6 +21,7 @@ class Evidence:
     embedding: Tensor
     features: Tensor
     pooled: Tensor
+    size: Tensor
     outside: Tensor
     """Shape (rows,): the trained out-of-scope head's logit."""
 
