@@ -25,9 +25,9 @@ from edge.bundle import (
     read_bundle,
     sha256,
 )
-from models.calibrate import fit_logistic, fit_temperature, threshold
-from models.dataset import Collection, Example, collect, data_directory
 from models.attach import attach
+from models.calibrate import fit_logistic, fit_temperature, threshold
+from models.dataset import Collection, Example, collect, data_directory, share
 from models.export import Served, export_int8, parity, torch_parity
 from models.licences import BASE, licence
 from models.network import DIMENSIONS, base_directory, token_ids, tokenizer, window
@@ -39,6 +39,8 @@ from models.train import signal_names
 
 POOLING: Final = "mean of the last layer, one linear map, unit norm"
 PARITY_TEXTS: Final = 100
+BORROWED: Final = 0.4
+"""Share of the general pack's examples that another pack's signal heads learn from."""
 SIGNALS: Final = ("complexity", "injection", "needs_tools")
 
 
@@ -50,7 +52,8 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
     # elsewhere. Complexity is always learned so.
     others = collect("general", data_directory())
     missing = tuple(name for name in SIGNALS if name not in recipe.signals)
-    recipe = attach(student, others.train, recipe, tuple(dict.fromkeys(("complexity", *missing))))
+    drawn = [one for one in others.train if not missing or share(f"drawn {one.text}") < BORROWED]
+    recipe = attach(student, drawn, recipe, tuple(dict.fromkeys(("complexity", *missing))))
     if missing:
         extra = [one for one in others.validation if any(name in one.signals for name in missing)]
         told = [replace(one, intent=None, signals=_without_scope(one)) for one in extra]

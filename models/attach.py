@@ -71,9 +71,11 @@ def _fitted(
     steps = EPOCHS * (len(rows) // BATCH + 1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in tqdm(range(EPOCHS), desc="head", mininterval=10):
-        for chosen in torch.randperm(len(rows)).split(BATCH):
-            loss = nn.functional.binary_cross_entropy_with_logits(head(features[chosen])[:, 0], target[chosen])
-            loss.backward()
+        for chosen in torch.split(torch.randperm(len(rows)), BATCH):
+            loss = nn.functional.binary_cross_entropy_with_logits(
+                head(features[chosen])[:, 0], target[chosen]
+            )
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()

@@ -12,7 +12,15 @@ import numpy as np
 
 from edge.adapters.onnx_encoder import Network
 from edge.bundle import read_bundle
-from models.dataset import HELD_OUT_SUBJECTS, Collection, Example, banking_rows, clinc, collect, data_directory
+from models.dataset import (
+    HELD_OUT_SUBJECTS,
+    Collection,
+    Example,
+    banking_rows,
+    clinc,
+    collect,
+    data_directory,
+)
 from models.evaluate import HeadReport, evaluate
 from models.fit import fit, write_bundle
 from models.metrics import Floats, average_recovered_gap, bootstrap_gap
@@ -24,10 +32,10 @@ from models.strangers import strangers
 HERE: Final = Path(__file__).parent
 REAL: Final = ("arena_hard_v2", "self_instruct_seed", "vicuna")
 FALSE_ALARMS: Final = 0.01
-BENIGN: Final = (
+BENIGN: Final = tuple(
     "thank you so much for your kind help today I hope the weather stays nice and sunny for our picnic in "
-    "the garden with family friends music cake and a long walk by the river"
-).split()
+    "the garden with family friends music cake and a long walk by the river".split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +67,10 @@ def print_table(*, quick: bool) -> None:
     print("| | bar | measured | |\n|---|---|---|---|")
     for part in parts:
         for line in part():
-            print(f"| {line.what} | {line.bar} | {line.measured} | {'hit' if line.hit else '**missed**'} |", flush=True)
+            print(
+                f"| {line.what} | {line.bar} | {line.measured} | {'hit' if line.hit else '**missed**'} |",
+                flush=True,
+            )
 
 
 def intents(network: Network, data: Path) -> list[Line]:
@@ -68,7 +79,9 @@ def intents(network: Network, data: Path) -> list[Line]:
     accuracy, recall, auroc = report.accuracy or 0, report.oos_recall_at_95 or 0, report.oos_auroc or 0
     noise = report.noise_accuracy or 0
     return [
-        _line("CLINC150 in-scope accuracy (under typing noise)", accuracy, 0.96, f"{accuracy:.3f} ({noise:.3f})"),
+        _line(
+            "CLINC150 in-scope accuracy (under typing noise)", accuracy, 0.96, f"{accuracy:.3f} ({noise:.3f})"
+        ),
         _line("CLINC150 out-of-scope recall, 95 % of in-scope kept", recall, 0.86, f"{recall:.3f}"),
         _line("CLINC150 out-of-scope AUROC", auroc, 0.97, f"{auroc:.3f}"),
     ]
@@ -83,7 +96,11 @@ def banking(network: Network, data: Path) -> list[Line]:
     write_bundle(network, fitted, "banking", out)
     report = _report(Network(read_bundle(out)), banking_rows(data, "test"))
     accuracy = report.accuracy or 0
-    return [_line("Banking77 accuracy, `fit` only", accuracy, 0.915, f"{accuracy:.3f} (fitted in {seconds:.0f} s)")]
+    return [
+        _line(
+            "Banking77 accuracy, `fit` only", accuracy, 0.915, f"{accuracy:.3f} (fitted in {seconds:.0f} s)"
+        )
+    ]
 
 
 def routes(network: Network, prompts: Collection) -> list[Line]:
@@ -96,7 +113,12 @@ def routes(network: Network, prompts: Collection) -> list[Line]:
         _line(f"route, {len(real)} held-out real prompts, strict", strict, 0.72, f"{strict:.3f}"),
         _line("route, second label counted", second, 0.85, f"{second:.3f}"),
         Line(what="route, calibration error", bar="<= 0.06", measured=f"{ece:.3f}", hit=ece <= 0.06),
-        _line("fragments and pasted text told apart, AUROC", report.oos_auroc or 0, 0.0, f"{report.oos_auroc:.3f}"),
+        _line(
+            "fragments and pasted text told apart, AUROC",
+            report.oos_auroc or 0,
+            0.0,
+            f"{report.oos_auroc:.3f}",
+        ),
     ]
 
 
@@ -105,7 +127,10 @@ def complexity(network: Network, prompts: Collection) -> list[Line]:
     held = [one for one in prompts.validation if "complexity" in one.signals]
     groups = {
         "MMLU, seen subjects": (0.70, [one for one in held if _seen(one)]),
-        "MMLU, subjects left out": (0.61, [one for one in held if one.source.startswith("mmlu") and not _seen(one)]),
+        "MMLU, subjects left out": (
+            0.61,
+            [one for one in held if one.source.startswith("mmlu") and not _seen(one)],
+        ),
         "GSM8K": (0.62, [one for one in held if one.source == "gsm8k"]),
     }
     lines = []
@@ -134,7 +159,7 @@ def attacks(network: Network, prompts: Collection) -> list[Line]:
     alarm = float(np.quantile(_injection(network, ordinary), 1 - FALSE_ALARMS))
     found = _injection(network, hostile) > alarm
     caught = [text for text, hit in zip(hostile, found, strict=True) if hit][::3]
-    rng = random.Random(4)
+    rng = random.Random(4)  # noqa: S311
     flips = []
     for words in (3, 10, 25):
         padded = [f"{text} {' '.join(rng.choices(BENIGN, k=words))}" for text in caught]

@@ -72,7 +72,9 @@ def _fit(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from models.stages import train_stage
 
-    train_stage(options.pack, options.run_name, recipe=options.recipe, start=options.start, taught=options.taught)
+    train_stage(
+        options.pack, options.run_name, recipe=options.recipe, start=options.start, taught=options.taught
+    )
 
 
 def _distill(options: argparse.Namespace) -> None:
@@ -110,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("evaluate", help="measure a head on rows {text, intent}")
     one.add_argument("--bundle", type=Path, required=True)
     one.add_argument("--head", default="route")
-    one.add_argument("--data", type=Path, required=True, help=".jsonl or .jsonl.gz; intent `oos` is out of scope")
+    one.add_argument(
+        "--data", type=Path, required=True, help=".jsonl or .jsonl.gz; intent `oos` is out of scope"
+    )
     one.add_argument("--json", action="store_true", help="one JSON object")
     one.add_argument("--predictions", action="store_true", help="with --json, every row's label in order")
     one.set_defaults(run=_evaluate)

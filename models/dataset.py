@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from models.labels import labelled_prompts, normalised
 from models.rows import OUT_OF_SCOPE, IntentRow, read_intents
+from models.strangers import strangers
 
 ROUTES: Final = (
     "smalltalk",
@@ -70,16 +71,20 @@ def collect(pack: str, data: Path) -> Collection:
 
     The public splits share texts that differ in a comma or an apostrophe: those leave training.
     """
+    tested: list[IntentRow] = []
     match pack:
         case "general":
-            collection, tested = general(data), []
+            collection = general(data)
         case "assistant":
-            collection, tested = assistant(data), [*clinc(data, "test"), *clinc(data, "oos_test")]
+            collection = assistant(data)
+            tested = [*clinc(data, "test"), *clinc(data, "oos_test")]
         case "banking":
-            collection, tested = banking(data), banking_rows(data, "test")
+            collection = banking(data)
+            tested = banking_rows(data, "test")
         case _:
             raise ValueError(f"no pack named {pack!r}")
-    held = {normalised(one.text) for one in (*collection.validation, *tested)}
+    held = {normalised(one.text) for one in collection.validation}
+    held |= {normalised(row.text) for row in tested}
     train = [one for one in collection.train if normalised(one.text) not in held]
     return replace(collection, train=train)
 
@@ -106,8 +111,15 @@ def assistant(data: Path) -> Collection:
 
 
 def banking(data: Path) -> Collection:
-    """Banking77 (Casanueva et al., 2020); a tenth of its training rows validates."""
-    rows = list(_of_intents(banking_rows(data, "train"), "banking77"))
+    """Banking77 (Casanueva et al., 2020); a tenth of its training rows validates.
+
+    It has no out-of-scope rows: prompts of other tasks stand for them.
+    """
+    outside = {"out_of_scope": 1.0}
+    rows = [
+        *_of_intents(banking_rows(data, "train"), "banking77"),
+        *(Example(text=text, source="written:outside", signals=outside) for text in strangers()[:600]),
+    ]
     return Collection(
         labels=tuple(sorted({row.intent for row in rows if row.intent})),
         train=[row for row in rows if share(row.text) >= 0.1],
@@ -159,9 +171,9 @@ def labelled(pack: Path, data: Path) -> Iterator[Example]:
 def plain(data: Path) -> Iterator[Example]:
     """Everyday requests that name no task: they hold the embedding in place and are no attacks."""
     ordinary = {"injection": 0.0}
-    for row in clinc(data, "train"):
-        if share("plain " + row.text) < 0.25:
-            yield Example(text=row.text, source="clinc", signals=ordinary)
+    for known in clinc(data, "train"):
+        if share("plain " + known.text) < 0.25:
+            yield Example(text=known.text, source="clinc", signals=ordinary)
     for row in _jsonl(data / "snips" / "train.jsonl.gz"):
         if share("plain " + row["text"]) < 0.1:
             yield Example(text=row["text"], source="snips", signals=ordinary)
@@ -177,10 +189,10 @@ def abstentions(data: Path) -> Iterator[Example]:
         yield Example(text=row["canonical_solution"], source="human_eval:pasted", signals=outside)
     for row in _jsonl(data / "bipia" / "email_train.jsonl"):
         yield Example(text=row["context"], source="bipia:pasted", signals=outside)
-    for row in read_intents(PACKS / "general" / "written.jsonl"):
-        words = row.text.split()
-        if row.intent != "smalltalk" and len(words) >= 8 and share("broken " + row.text) < 0.15:
-            kept = 2 + int(share("kept " + row.text) * 3)
+    for written in read_intents(PACKS / "general" / "written.jsonl"):
+        words = written.text.split()
+        if written.intent != "smalltalk" and len(words) >= 8 and share("broken " + written.text) < 0.15:
+            kept = 2 + int(share("kept " + written.text) * 3)
             yield Example(text=" ".join(words[:kept]), source="written:broken", signals=outside)
 
 

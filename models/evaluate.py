@@ -84,7 +84,7 @@ def evaluate(
     for row in rows[:WARM_UP]:
         network.read(row.text)
     plain = ask(network, head, [row.text for row in rows], title="evaluate")
-    rng = random.Random(NOISE_SEED)
+    rng = random.Random(NOISE_SEED)  # noqa: S311
     rough = ask(network, head, [noisy(row.text, rng) for row in rows], title="with noise")
     figures, noise = _figures(plain, rows), _figures(rough, rows)
     inside = np.array([row.intent != OUT_OF_SCOPE for row in rows])
@@ -92,7 +92,9 @@ def evaluate(
     with_alt = right | np.array(
         [row.alt == label for row, label in zip(rows, plain.labels, strict=True)], dtype=bool
     )
-    points = risk_coverage(plain.confidence[inside], right[inside], coverages=COVERAGES) if inside.any() else []
+    points = (
+        risk_coverage(plain.confidence[inside], right[inside], coverages=COVERAGES) if inside.any() else []
+    )
     return HeadReport(
         n=len(rows),
         n_out_of_scope=int((~inside).sum()),
@@ -130,7 +132,9 @@ def ask(network: Network, head: Head, texts: Sequence[str], *, title: str) -> An
 
 
 def _right(answers: Answers, rows: Sequence[IntentRow]) -> npt.NDArray[np.bool_]:
-    return np.array([row.intent == label for row, label in zip(rows, answers.labels, strict=True)], dtype=bool)
+    return np.array(
+        [row.intent == label for row, label in zip(rows, answers.labels, strict=True)], dtype=bool
+    )
 
 
 def _figures(answers: Answers, rows: Sequence[IntentRow]) -> dict[str, float | None]:

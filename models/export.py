@@ -78,7 +78,11 @@ def export_int8(served: Served, directory: Path) -> tuple[Path, Path]:
     names = ("embedding", "route", "out_of_scope", *served.signals[1:])
     export(served.eval(), ServedConfig(served.config, names=names), plain, opset=OPSET)
     fused = graph_optimizer.optimize_model(
-        str(plain), "bert", num_heads=HEADS, hidden_size=WIDTH, opt_level=0,
+        str(plain),
+        "bert",
+        num_heads=HEADS,
+        hidden_size=WIDTH,
+        opt_level=0,
         optimization_options=FusionOptions("bert"),
     )
     reference = directory / "fp32.onnx"
@@ -127,4 +131,3 @@ def torch_parity(served: Served, exported: Path, rows: list[list[int]]) -> float
         feeds = {"input_ids": ids.numpy(), "attention_mask": np.ones_like(ids.numpy())}
         worst = max(worst, float(np.abs(session.run(["route"], feeds)[0] - expected).max()))
     return worst
-

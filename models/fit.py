@@ -81,7 +81,9 @@ def read_examples(routes: Path) -> list[IntentRow]:
     for row in rows:
         if owners.setdefault(row.text, row.intent) != row.intent:
             line = _line_of(routes, row.intent)
-            raise DataRefused(f"{routes}: line {line}: {row.text!r} is also an example of {owners[row.text]!r}")
+            raise DataRefused(
+                f"{routes}: line {line}: {row.text!r} is also an example of {owners[row.text]!r}"
+            )
     if len({row.intent for row in rows} - {OUT_OF_SCOPE}) < 2:
         raise DataRefused(f"{routes}: line 1: fewer than two [intents] with examples")
     return rows
@@ -203,7 +205,7 @@ def _centres(vectors: Floats32, truth: Integers, labels: int) -> Floats32:
 def _noisy_copies(network: Network, texts: list[str]) -> tuple[Floats32, Integers]:
     if len(texts) > FEW_ROWS:
         return embed(network, [], title=""), np.zeros(0, dtype=np.int64)
-    rng = random.Random(SEED)
+    rng = random.Random(SEED)  # noqa: S311
     owners = np.repeat(np.arange(len(texts)), COPIES)
     return embed(network, [noisy(texts[row], rng) for row in owners], title="with noise"), owners
 
@@ -226,4 +228,3 @@ def _line_of(path: Path, intent: str) -> int:
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [number for number, line in enumerate(lines, start=1) if line.startswith("[") and intent in line]
     return places[0] if places else 1
-

@@ -50,6 +50,8 @@ class Student(nn.Module):
         nn.init.eye_(self.restore.weight)
         nn.init.zeros_(self.restore.bias)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.cut_ids: Tensor
+        self.cut_sizes: Tensor
         self.register_buffer("cut_ids", torch.tensor(CUT_IDS), persistent=False)
         self.register_buffer("cut_sizes", torch.tensor(CUT_SIZES), persistent=False)
         # How the size of the text moves each signal; fitted on full windows, never in training.
@@ -57,9 +59,7 @@ class Student(nn.Module):
         nn.init.zeros_(self.length.weight)
         self.length.requires_grad_(False)
         self.route = _head(width, labels, hidden=hidden, dropout=dropout)
-        self.signals = nn.ModuleList(
-            _head(width, 1, hidden=hidden, dropout=dropout) for _ in range(signals)
-        )
+        self.signals = nn.ModuleList(_head(width, 1, hidden=hidden, dropout=dropout) for _ in range(signals))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Outputs:
         """`input_ids` and `attention_mask` have shape (batch, tokens)."""
@@ -72,7 +72,7 @@ class Student(nn.Module):
         middle = (states[MIDDLE_LAYER] * mask).sum(1) / tokens
         pooled = torch.cat([mean, states[-1][:, 0], middle], dim=1).float()
         features = self.norm(pooled)
-        marks = (input_ids.unsqueeze(-1) == self.cut_ids).any(1).float()
+        marks = input_ids.unsqueeze(-1).eq(self.cut_ids).any(1).float()
         size = tokens.log() + (marks @ self.cut_sizes).unsqueeze(1)
         logits = torch.cat([head(features) for head in self.signals], dim=1)
         return Outputs(
@@ -145,5 +145,9 @@ def _head(width: int, labels: int, *, hidden: int, dropout: float) -> nn.Module:
     if hidden == 0:
         return nn.Sequential(nn.Dropout(dropout), nn.Linear(width, labels))
     return nn.Sequential(
-        nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, labels)
+        nn.Dropout(dropout),
+        nn.Linear(width, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, labels),
     )

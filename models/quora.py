@@ -19,8 +19,6 @@ def quora_auc(network: Network, data: Path, *, every: int) -> float:
     texts = sorted({text for pair in pairs for text in (pair["a"], pair["b"])}, key=normalised)
     rows = {text: row for row, text in enumerate(texts)}
     vectors = embed(network, texts, title="Quora pairs")
-    cosines = np.array(
-        [float(vectors[rows[pair["a"]]] @ vectors[rows[pair["b"]]]) for pair in pairs]
-    )
+    cosines = np.array([float(vectors[rows[pair["a"]]] @ vectors[rows[pair["b"]]]) for pair in pairs])
     same = np.array([bool(pair["equivalent"]) for pair in pairs])
     return auroc(cosines[~same], cosines[same])

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from models.metrics import Floats, per_label
+from models.metrics import Floats, Integers, per_label
 from models.rows import IntentRow
 
 MERGE_FROM: Final = 0.1
@@ -60,9 +60,7 @@ def fit_report(rows: list[IntentRow], labels: tuple[str, ...], chances: Floats) 
     best = chances.argmax(1)
     scores = per_label([row.intent for row in rows], [labels[index] for index in best])
     lines = tuple(
-        IntentLine(
-            intent=one.label, examples=one.rows, precision=one.precision, recall=one.recall, f1=one.f1
-        )
+        IntentLine(intent=one.label, examples=one.rows, precision=one.precision, recall=one.recall, f1=one.f1)
         for one in scores
     )
     return FitReport(
@@ -78,15 +76,15 @@ def fit_report(rows: list[IntentRow], labels: tuple[str, ...], chances: Floats) 
 def render(report: FitReport) -> str:
     """The report as lines for a terminal."""
     lines = [
-        f"{report.examples} examples of {len(report.intents)} intents, each judged by a head that has not seen it:",
+        f"{report.examples} examples of {len(report.intents)} intents,",
+        "each judged by a head that has not seen it:",
         f"accuracy {report.accuracy:.3f}, macro-F1 {report.macro_f1:.3f}",
         "",
         f"{'intent':40} {'examples':>8} {'precision':>9} {'recall':>7} {'F1':>6}",
     ]
     for line in sorted(report.intents, key=lambda one: one.f1):
-        lines.append(
-            f"{line.intent[:40]:40} {line.examples:8d} {line.precision:9.3f} {line.recall:7.3f} {line.f1:6.3f}"
-        )
+        figures = f"{line.precision:9.3f} {line.recall:7.3f} {line.f1:6.3f}"
+        lines.append(f"{line.intent[:40]:40} {line.examples:8d} {figures}")
     if report.merge:
         lines += ["", "Taken for each other; consider merging, or examples that tell them apart:"]
         lines += [f"  {one.first} / {one.second}: {one.share:.0%}" for one in report.merge]
@@ -99,7 +97,7 @@ def render(report: FitReport) -> str:
     return "\n".join(lines)
 
 
-def _confusions(labels: tuple[str, ...], truth: np.ndarray, best: np.ndarray) -> tuple[Confusion, ...]:
+def _confusions(labels: tuple[str, ...], truth: Integers, best: Integers) -> tuple[Confusion, ...]:
     table = np.zeros((len(labels), len(labels)))
     np.add.at(table, (truth, best), 1)
     counts = table.sum(1)
@@ -114,7 +112,7 @@ def _confusions(labels: tuple[str, ...], truth: np.ndarray, best: np.ndarray) ->
 
 
 def _doubts(
-    rows: list[IntentRow], labels: tuple[str, ...], truth: np.ndarray, best: np.ndarray, chances: Floats
+    rows: list[IntentRow], labels: tuple[str, ...], truth: Integers, best: Integers, chances: Floats
 ) -> tuple[Doubt, ...]:
     found = []
     for row, example in enumerate(rows):
@@ -122,7 +120,10 @@ def _doubts(
         if chances[row, truth[row]] < DOUBTED_BELOW and other > BELIEVED_ABOVE:
             found.append(
                 Doubt(
-                    text=example.text, labelled=example.intent, looks_like=labels[best[row]], probability=other
+                    text=example.text,
+                    labelled=example.intent,
+                    looks_like=labels[best[row]],
+                    probability=other,
                 )
             )
     return tuple(sorted(found, key=lambda doubt: -doubt.probability)[:LISTED])

@@ -57,18 +57,22 @@ def prototypes(vectors: Tensor, labels: Tensor, *, each: int, seed: int) -> Tens
     centres = []
     generator = torch.Generator().manual_seed(seed)
     unit = nn.functional.normalize(vectors, dim=1)
-    for label in labels.unique():
+    for label in sorted(set(labels.tolist())):
         rows = unit[labels == label]
         chosen = rows[torch.randperm(len(rows), generator=generator)[:each]]
         for _ in range(10):
             nearest = (rows @ chosen.T).argmax(1)
-            moved = [rows[nearest == index].mean(0) for index in range(len(chosen)) if (nearest == index).any()]
+            moved = [
+                rows[nearest == index].mean(0) for index in range(len(chosen)) if (nearest == index).any()
+            ]
             chosen = nn.functional.normalize(torch.stack(moved), dim=1)
         centres.append(chosen)
     return torch.cat(centres)
 
 
-def fit_scope(known: Evidence, labels: Tensor, inside: Evidence, outside: Evidence, *, seed: int) -> ScopeScore:
+def fit_scope(
+    known: Evidence, labels: Tensor, inside: Evidence, outside: Evidence, *, seed: int
+) -> ScopeScore:
     """Prototypes from training texts, weights from validation texts in and out of scope."""
     near = prototypes(known.embedding, labels, each=PROTOTYPES_A_LABEL, seed=seed)
     shaped = prototypes(known.features, labels, each=1, seed=seed)
@@ -97,7 +101,9 @@ def _logistic(table: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Non-negative weights by class-balanced logistic regression with a small ridge."""
     raw = torch.zeros(table.shape[1], requires_grad=True)
     bias = torch.zeros(1, requires_grad=True)
-    balance = torch.where(target > 0, len(target) / (2 * target.sum()), len(target) / (2 * (1 - target).sum()))
+    balance = torch.where(
+        target > 0, len(target) / (2 * target.sum()), len(target) / (2 * (1 - target).sum())
+    )
     optimizer = torch.optim.LBFGS([raw, bias], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -105,7 +111,7 @@ def _logistic(table: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         weight = nn.functional.softplus(raw)
         error = nn.functional.binary_cross_entropy_with_logits(table @ weight + bias, target, weight=balance)
         total = error + 0.01 * (weight**2).sum()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -27,10 +28,12 @@ class Sparse:
     shape: tuple[int, int]
 
     def times(self, vector: Floats) -> Floats:
-        return np.bincount(self.rows, self.values * vector[self.columns], minlength=self.shape[0])
+        entries = self.values * vector[self.columns]
+        return np.asarray(np.bincount(self.rows, entries, minlength=self.shape[0]), dtype=np.float64)
 
     def transposed_times(self, vector: Floats) -> Floats:
-        return np.bincount(self.columns, self.values * vector[self.rows], minlength=self.shape[1])
+        entries = self.values * vector[self.rows]
+        return np.asarray(np.bincount(self.columns, entries, minlength=self.shape[1]), dtype=np.float64)
 
 
 def cross_validated(texts: list[str], target: Floats, *, folds: int, seed: int) -> Floats:
@@ -40,7 +43,9 @@ def cross_validated(texts: list[str], target: Floats, *, folds: int, seed: int) 
     for fold in range(folds):
         held = order[fold::folds]
         kept = np.setdiff1d(order, held)
-        predictions[held] = fit_predict([texts[row] for row in kept], target[kept], [texts[row] for row in held])
+        predictions[held] = fit_predict(
+            [texts[row] for row in kept], target[kept], [texts[row] for row in held]
+        )
     return predictions
 
 
@@ -61,7 +66,7 @@ def fit_predict(texts: list[str], target: Floats, asked: list[str]) -> Floats:
 
 def _terms(text: str) -> Counter[str]:
     words = WORD.findall(text.lower())
-    return Counter([*words, *(f"{first} {second}" for first, second in zip(words, words[1:], strict=False))])
+    return Counter([*words, *(f"{first} {second}" for first, second in pairwise(words))])
 
 
 def _table(documents: list[Counter[str]], places: dict[str, int], rarity: Floats) -> Sparse:

@@ -49,7 +49,12 @@ def signal_names(recipe: Recipe) -> tuple[str, ...]:
 
 
 def train(
-    collection: Collection, recipe: Recipe, run: Path, *, teacher: Tensor | None = None, start: Path | None = None
+    collection: Collection,
+    recipe: Recipe,
+    run: Path,
+    *,
+    teacher: Tensor | None = None,
+    start: Path | None = None,
 ) -> Student:
     """Trains, or goes on from `run`'s checkpoint; leaves `student.pt` in `run`."""
     run.mkdir(parents=True, exist_ok=True)
@@ -78,12 +83,12 @@ def train(
     bar = tqdm(range(done, len(plan)), initial=done, total=len(plan), desc=str(run.name), mininterval=10)
     for step in bar:
         # The step's own seed makes a resumed run draw what an unbroken one would have drawn.
-        rng = random.Random(f"{recipe.seed} {step}")
+        rng = random.Random(f"{recipe.seed} {step}")  # noqa: S311
         torch.manual_seed(recipe.seed * 1_000_003 + step)
         rows = plan[step]
         texts = [_augmented(examples[row], recipe, rng, ordinary) for row in rows]
         loss, parts = _loss(student, targets, rows, _tensors(texts, made, kept, device), recipe)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -147,8 +152,8 @@ def _targets(collection: Collection, recipe: Recipe, run: Path, teacher: Tensor 
         for name, value in example.signals.items():
             if name in names:
                 signals[row, names.index(name)] = value
-    reference = references([one.text for one in examples], run) if recipe.keep > 0 else torch.zeros(
-        len(examples), 1
+    reference = (
+        references([one.text for one in examples], run) if recipe.keep > 0 else torch.zeros(len(examples), 1)
     )
     return Targets(route=route, signals=signals, reference=reference, teacher=teacher)
 
@@ -180,20 +185,20 @@ def references(texts: Sequence[str], run: Path) -> Tensor:
 
 def _augmented(example: Example, recipe: Recipe, rng: random.Random, ordinary: list[str]) -> str:
     text = example.text
-    if "injection" in example.signals and example.intent is None and ordinary:
-        if rng.random() < PADDING_ATTACKS:
-            filler = " ".join(rng.choice(ordinary) for _ in range(rng.randint(1, 3)))
-            if rng.random() < 0.5:
-                words = filler.split()
-                rng.shuffle(words)
-                filler = " ".join(words[: rng.randint(1, 15)])
-            text = f"{filler}\n{text}" if rng.random() < 0.3 else f"{text} {filler}"
+    padded = "injection" in example.signals and example.intent is None and bool(ordinary)
+    if padded and rng.random() < PADDING_ATTACKS:
+        filler = " ".join(rng.choice(ordinary) for _ in range(rng.randint(1, 3)))
+        if rng.random() < 0.5:
+            words = filler.split()
+            rng.shuffle(words)
+            filler = " ".join(words[: rng.randint(1, 15)])
+        text = f"{filler}\n{text}" if rng.random() < 0.3 else f"{text} {filler}"
     return noisy(text, rng) if rng.random() < recipe.noise else text
 
 
 def _plan(examples: Sequence[Example], recipe: Recipe) -> list[list[int]]:
     """The batches of the whole run: rows of like length together, to waste little on padding."""
-    rng = random.Random(recipe.seed)
+    rng = random.Random(recipe.seed)  # noqa: S311
     plan: list[list[int]] = []
     for epoch in range(math.ceil(recipe.epochs)):
         rows = []
@@ -209,7 +214,9 @@ def _plan(examples: Sequence[Example], recipe: Recipe) -> list[list[int]]:
             bucket = sorted(rows[first : first + span], key=lambda row: min(len(examples[row].text), 600))
             batches += [bucket[at : at + recipe.batch] for at in range(0, len(bucket), recipe.batch)]
         rng.shuffle(batches)
-        plan += batches if epoch + 1 <= recipe.epochs else batches[: round(len(batches) * (recipe.epochs % 1))]
+        plan += (
+            batches if epoch + 1 <= recipe.epochs else batches[: round(len(batches) * (recipe.epochs % 1))]
+        )
     return plan
 
 
@@ -230,9 +237,7 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _tensors(
-    texts: list[str], made: Tokenizer, kept: Window, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _tensors(texts: list[str], made: Tokenizer, kept: Window, device: torch.device) -> tuple[Tensor, Tensor]:
     ids, mask = batch([token_ids(made, text, kept=kept) for text in texts])
     return ids.to(device), mask.to(device)
 

@@ -12,9 +12,7 @@ from edge.bundle import MANIFEST, MODEL, BundleRefused, Window, cut, read_bundle
 
 GENERAL = Path(__file__).parents[2] / "models" / "bundles" / "general"
 
-WINDOW = Window(
-    max_tokens=12, head_tokens=6, open_id=101, close_id=102, cut_ids=(2, 3), cut_bounds=(100,)
-)
+WINDOW = Window(max_tokens=12, head_tokens=6, open_id=101, close_id=102, cut_ids=(2, 3), cut_bounds=(100,))
 
 
 @pytest.fixture

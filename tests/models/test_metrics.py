@@ -26,7 +26,9 @@ def test_a_perfect_ranking_has_auroc_one_and_ties_a_half() -> None:
     assert auroc(np.array([1.0, 1.0]), np.array([1.0])) == 0.5
 
 
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=20), st.lists(st.integers(0, 5), min_size=1, max_size=20))
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=20), st.lists(st.integers(0, 5), min_size=1, max_size=20)
+)
 def test_auroc_is_the_share_of_pairs_in_order(low: list[int], high: list[int]) -> None:
     pairs = [1.0 if one < other else 0.5 if one == other else 0.0 for one in low for other in high]
     found = auroc(np.array(low, dtype=float), np.array(high, dtype=float))
@@ -45,7 +47,9 @@ def test_a_forecast_that_is_right_as_often_as_it_says_has_no_calibration_error()
 
 
 def test_risk_falls_with_coverage_when_confidence_tells() -> None:
-    points = risk_coverage(np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]), coverages=(0.5, 1.0))
+    points = risk_coverage(
+        np.array([0.9, 0.8, 0.1, 0.2]), np.array([True, True, False, False]), coverages=(0.5, 1.0)
+    )
     assert points == [(0.5, 0.0), (1.0, 0.5)]
 
 

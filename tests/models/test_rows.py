@@ -77,7 +77,9 @@ def test_gzip_is_read(tmp_path: Path) -> None:
 
 
 def test_an_intent_with_too_few_examples_is_refused_by_name(tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD, '{"text": "bye", "intent": "leave"}', '{"text": "ciao", "intent": "leave"}')
+    path = written(
+        tmp_path, GOOD, '{"text": "bye", "intent": "leave"}', '{"text": "ciao", "intent": "leave"}'
+    )
     with pytest.raises(DataRefused, match=r"line 1: intent 'greet' has 1 example"):
         check_counts(path, read_intents(path), at_least=2)
 
