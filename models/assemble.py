@@ -27,6 +27,7 @@ from edge.bundle import (
 )
 from models.attach import attach
 from models.calibrate import fit_logistic, fit_temperature, threshold
+from models.card import card
 from models.dataset import Collection, Example, collect, data_directory, share
 from models.export import Served, export_int8, parity, torch_parity
 from models.licences import BASE, licence
@@ -37,6 +38,7 @@ from models.restore import restore
 from models.scope import aurocs, fit_scope
 from models.train import signal_names
 
+CARD: Final = "card.md"
 POOLING: Final = "mean of the last layer, one linear map, unit norm"
 PARITY_TEXTS: Final = 100
 BORROWED: Final = 0.4
@@ -93,13 +95,14 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
             *(Head(name=one, output=one, labels=(f"not_{one}", one)) for one in names[1:]),
         ),
         scope=Scope(output="out_of_scope", scale=1.0, offset=0.0, threshold=0.5),
-        sources=sources(collection.train),
+        sources=sources([*collection.train, *(others.train if missing else [])]),
         metrics=metrics,
         files={MODEL: sha256(bundle / MODEL), TOKENIZER: sha256(bundle / TOKENIZER)},
     )
     write_manifest(bundle, manifest)
     calibrated = calibrate(Network(read_bundle(bundle)), collection)
     write_manifest(bundle, calibrated)
+    (bundle / CARD).write_text(card(calibrated), encoding="utf-8")
     return calibrated
 
 
