@@ -78,9 +78,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _distill(options: argparse.Namespace) -> None:
-    from models.distill import distill
+    from models.stages import distill_stage
 
-    distill(options.pack, options.teachers, RUNS / f"{options.pack}-teachers.npz")
+    distill_stage(options.pack)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -141,14 +141,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--taught", action="store_true", help="learn from the labels `distill` wrote")
     one.set_defaults(run=_train)
 
-    one = commands.add_parser("distill", help="write the teachers' labels of a pack's training texts")
+    one = commands.add_parser("distill", help="train a teacher, then a student on both's labels")
     one.add_argument("pack")
-    one.add_argument("teachers", nargs="+", help="RUN or RUN:RECIPE of each teacher")
     one.set_defaults(run=_distill)
 
     one = commands.add_parser("export", help="turn a run into an int8 bundle")
     one.add_argument("pack")
-    one.add_argument("--run", dest="run_name", help="name of the run; default PACK-plain")
+    one.add_argument("--run", dest="run_name", help="default PACK-student, else PACK-plain")
     one.add_argument("--out", type=Path, help="folder of the bundle; default models/bundles/PACK")
     one.set_defaults(run=_export)
 
