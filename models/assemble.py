@@ -111,7 +111,7 @@ def calibrate(network: Network, collection: Collection) -> Manifest:
     manifest = network.bundle.manifest
     examples = [one for one in collection.validation if one.intent is not None or one.signals]
     readings = [network.read(one.text).outputs for one in tqdm(examples, desc="calibrate", mininterval=10)]
-    heads = [_calibrated(head, examples, readings) for head in manifest.heads]
+    heads = [_calibrated(head, examples, readings, collection.served) for head in manifest.heads]
     known = [
         row
         for row, one in enumerate(examples)
@@ -144,10 +144,16 @@ def write_manifest(bundle: Path, manifest: Manifest) -> None:
     (bundle / MANIFEST).write_bytes(raw + b"\n")
 
 
-def _calibrated(head: Head, examples: list[Example], readings: list[dict[str, FloatArray]]) -> Head:
+def _calibrated(
+    head: Head, examples: list[Example], readings: list[dict[str, FloatArray]], served: frozenset[str]
+) -> Head:
     if head.width > 1:
         places = {label: index for index, label in enumerate(head.labels)}
-        rows = [(places[one.intent], row) for row, one in enumerate(examples) if one.intent is not None]
+        rows = [
+            (places[one.intent], row)
+            for row, one in enumerate(examples)
+            if one.intent is not None and (not served or one.source in served)
+        ]
         logits = np.stack([readings[row][head.output] for _, row in rows]).astype(np.float64)
         return msgspec.structs.replace(
             head, temperature=fit_temperature(logits, np.array([place for place, _ in rows]))

@@ -26,6 +26,8 @@ ROUTES: Final = (
     "data_analysis",
     "planning",
 )
+REAL: Final = frozenset({"arena_hard_v2", "self_instruct_seed", "vicuna"})
+"""Sources of prompts that people sent to an assistant, or wrote as if to one."""
 PACKS: Final = Path(__file__).parent / "packs"
 HELD_OUT_SUBJECTS: Final = (
     "college_medicine",
@@ -59,6 +61,8 @@ class Collection:
     labels: tuple[str, ...]
     train: list[Example]
     validation: list[Example]
+    served: frozenset[str] = frozenset()
+    """Sources like what will be asked: where there are any, they alone set the route's temperature."""
 
 
 def data_directory() -> Path:
@@ -140,6 +144,7 @@ def general(data: Path) -> Collection:
         labels=ROUTES,
         train=[one for one in examples if not held_out(one)],
         validation=[one for one in examples if held_out(one)],
+        served=REAL,
     )
 
 
@@ -150,8 +155,7 @@ def held_out(example: Example) -> bool:
         return kind[1] in HELD_OUT_SUBJECTS or share(example.text) < 0.1
     if kind[-1] == "validation" or kind[0] == "written_dev":
         return True
-    real = kind[0] in ("arena_hard_v2", "self_instruct_seed", "vicuna")
-    return share(example.text) < (0.2 if real else 0.1)
+    return share(example.text) < (0.2 if kind[0] in REAL else 0.1)
 
 
 def labelled(pack: Path, data: Path) -> Iterator[Example]:
