@@ -14,6 +14,7 @@ from edge.adapters.onnx_encoder import Network
 from edge.bundle import read_bundle
 from models.dataset import (
     HELD_OUT_SUBJECTS,
+    REAL,
     Collection,
     Example,
     banking_rows,
@@ -30,7 +31,6 @@ from models.rows import IntentRow
 from models.strangers import strangers
 
 HERE: Final = Path(__file__).parent
-REAL: Final = ("arena_hard_v2", "self_instruct_seed", "vicuna")
 FALSE_ALARMS: Final = 0.01
 BENIGN: Final = (
     "thank you so much for your kind help today I hope the weather stays nice and sunny for our picnic in "
