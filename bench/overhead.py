@@ -85,10 +85,19 @@ class Row:
     reason: str | None = None
 
 
+FORWARDING_ALONE = {"use_models": "false", "exact_cache_max_bytes": "0"}
+"""Settings under which the edge does what the peers do: it forwards, and keeps nothing."""
+
+
 def entries(names: Sequence[str], edge_settings: dict[str, str], *, streams_peers: bool) -> list[Entry]:
     """Ours in both modes, then the systems asked for; the floor in both, since each mode needs its own."""
-    edge = Edge(settings=edge_settings)
-    found = [Entry(system=edge, mode="JSON", is_ours=True), Entry(system=edge, mode="SSE", is_ours=True)]
+    edge = Edge(settings=FORWARDING_ALONE | edge_settings)
+    deciding = Edge(settings=edge_settings, name="wayside edge, deciding")
+    found = [
+        Entry(system=edge, mode="JSON", is_ours=True),
+        Entry(system=edge, mode="SSE", is_ours=True),
+        Entry(system=deciding, mode="JSON", is_ours=True),
+    ]
     others: tuple[System, ...] = (Floor(), *peers())
     for system in others:
         if system.name in names:

@@ -44,20 +44,24 @@ class Ask:
 
 
 def questions(kind: Questions, *, model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
-    """Without end. `fixed` asks the static upstream the same thing; `unique` asks the script, never twice."""
+    """Without end: `fixed` for the static upstream, the same but for a number; `unique` for the script."""
     return _fixed(model, streaming) if kind == "fixed" else _unique(model, streaming, seed)
 
 
 def _fixed(model: str, streaming: Streaming) -> Iterator[Ask]:
-    messages = [
-        {"role": "system", "content": "You are the support assistant of a shop. Answer in three sentences."},
-        {"role": "user", "content": "I cannot sign in any more. How do I reset my password?"},
-    ]
-    plain = Ask(body=_body(model, messages, streams=False), streams=False, expected=STATIC_REPLY)
-    streamed = Ask(body=_body(model, messages, streams=True), streams=True, expected=STATIC_REPLY)
     number = 0
     while True:
-        yield streamed if _is_streamed(streaming, number) else plain
+        # A number of its own, so that nobody answers from a cache or from a call under way.
+        asked = f"Ticket {number}: I cannot sign in any more. How do I reset my password?"
+        messages = [
+            {
+                "role": "system",
+                "content": "You are the support assistant of a shop. Answer in three sentences.",
+            },
+            {"role": "user", "content": asked},
+        ]
+        streams = _is_streamed(streaming, number)
+        yield Ask(body=_body(model, messages, streams=streams), streams=streams, expected=STATIC_REPLY)
         number += 1
 
 

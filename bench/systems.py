@@ -57,15 +57,12 @@ class System(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
-    """Ours, as `python -m edge` starts it: every default, so authentication, metrics and log lines are on."""
+    """Ours, as `python -m edge` starts it: authentication, checks, metrics and log lines are on."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that differ from the defaults; the report prints them."""
     upstream_key: str | None = None
-
-    @property
-    def name(self) -> str:
-        return "wayside edge"
+    name: str = "wayside edge"
 
     def prepare(self) -> str:
         changed = ", ".join(f"{name}={value}" for name, value in self.settings.items())

@@ -94,6 +94,8 @@ class Encoding:
     """Probability in [0, 1] that a strong model is needed."""
     injection: float
     """Probability in [0, 1] that the text tries to take over the assistant."""
+    needs_tools: float = 0.0
+    """Probability in [0, 1] that a good answer needs tools or several steps."""
     truncated: bool
     """The text did not fit the window; both of its ends were read."""
     bundle: str

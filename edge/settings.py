@@ -9,6 +9,8 @@ from msgspec import Meta
 from cloud.wire.service.cli import default_keys_file
 from cloud.wire.service.settings import Secret, ServiceSettings, StartUpError
 
+_SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "general"
+
 
 class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
@@ -53,6 +55,12 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     breaker_longest_cool_down_s: Annotated[
         float, Meta(gt=0, description="longest time between probes of a failing upstream, seconds")
     ] = 20.0
+    use_models: Annotated[
+        bool, Meta(description="read requests with a model; off, only the exact cache and forwarding work")
+    ] = True
+    bundle: Annotated[
+        Path | None, Meta(description="folder of the model bundle; if unset, the one that came with the edge")
+    ] = None
     routes_file: Annotated[
         Path | None, Meta(description="route table, TOML; if unset, the one that came with the edge")
     ] = None
@@ -72,6 +80,10 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     @property
     def keys_path(self) -> Path:
         return default_keys_file(self, "edge-keys.json")
+
+    @property
+    def bundle_path(self) -> Path:
+        return self.bundle or _SHIPPED_BUNDLE
 
     @property
     def knowledge_path(self) -> Path:

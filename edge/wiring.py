@@ -1,5 +1,6 @@
 """The only file that names adapters: opens them, puts the edge together, closes them."""
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,12 +11,15 @@ from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import StartUpError
+from edge.adapters.bundle_follower import follow_bundle
 from edge.adapters.diskcache_exact import DiskcacheExact
 from edge.adapters.httpx_upstream import HttpxUpstream
 from edge.adapters.knowledge import open_knowledge
 from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
+from edge.adapters.onnx_encoder import OnnxEncoder
 from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.breaker import BreakingUpstream
+from edge.bundle import BundleRefused
 from edge.coalescing import CoalescingUpstream
 from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
@@ -50,8 +54,18 @@ class Edge:
 
 
 @asynccontextmanager
-async def open_edge(
-    settings: EdgeSettings, instruments: Instruments, *, encoder: Encoder | None = None
+async def open_edge(settings: EdgeSettings, instruments: Instruments) -> AsyncIterator[Edge]:
+    """The edge as it runs in production."""
+    async with (
+        _open_encoder(settings, instruments) as encoder,
+        open_edge_with(encoder, settings, instruments) as edge,
+    ):
+        yield edge
+
+
+@asynccontextmanager
+async def open_edge_with(
+    encoder: Encoder | None, settings: EdgeSettings, instruments: Instruments
 ) -> AsyncIterator[Edge]:
     """Without an encoder only the exact cache and forwarding work."""
     async with AsyncExitStack() as stack:
@@ -117,6 +131,30 @@ async def open_edge(
             upstream=upstream,
             metrics=instruments.metrics,
         )
+
+
+@asynccontextmanager
+async def _open_encoder(settings: EdgeSettings, instruments: Instruments) -> AsyncIterator[Encoder | None]:
+    if not settings.use_models:
+        yield None
+        return
+
+    def told(refusal: str | None, bundle: str) -> None:
+        instruments.log.event(
+            "bundle_read" if refusal is None else "bundle_refused", bundle=bundle, why=refusal
+        )
+
+    try:
+        encoder = await asyncio.to_thread(OnnxEncoder.open, settings.bundle_path)
+    except BundleRefused as error:
+        raise StartUpError(f"cannot serve the model bundle: {error}") from error
+    following = asyncio.create_task(follow_bundle(encoder, settings.bundle_path, told=told))
+    try:
+        yield encoder
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        encoder.close()
 
 
 async def _open_exact_cache(settings: EdgeSettings, stack: AsyncExitStack) -> ExactCache:

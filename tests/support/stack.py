@@ -17,7 +17,7 @@ from cloud.wire.service.settings import Secret
 from edge import app as edge_app
 from edge.ports import Encoder
 from edge.settings import EdgeSettings
-from edge.wiring import open_edge
+from edge.wiring import open_edge_with
 from tests.support.serving import Watched, served
 
 ECHO = """
@@ -71,7 +71,8 @@ async def running(
             data_dir=tmp_path,
             upstream_url=f"{cloud_url}/v1",
             upstream_key=Secret(credential),
-            **edge_settings or {},
+            # Loading the bundle takes longer than most tests; those about it ask for it.
+            **{"use_models": False, **(edge_settings or {})},
         )
         async with served(edge_app.create_app(of_edge, edge.instruments), of_edge) as edge_url:
             yield Stack(edge_url=edge_url, cloud_url=cloud_url, key=key, edge=edge, cloud=cloud)
@@ -97,7 +98,7 @@ async def edge_alone(
         upstream_key=Secret("upstream-key"),
         **edge_settings,
     )
-    app = edge_app.create_app(settings, edge.instruments, partial(open_edge, encoder=encoder))
+    app = edge_app.create_app(settings, edge.instruments, partial(open_edge_with, encoder))
     async with served(app, settings) as edge_url:
         yield Stack(edge_url=edge_url, cloud_url=upstream_url, key=key, edge=edge, cloud=Watched())
 

@@ -1,0 +1,1 @@
+"""Training, fitting and measuring the bundles the edge serves."""
