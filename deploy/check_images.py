@@ -133,7 +133,8 @@ def belongs(name: str, path: Path) -> bool:
     if name == "cloud":
         return code.is_relative_to("/app/cloud")
     is_package_itself = code.parent == Path("/app/cloud") and code.name.startswith("__init__.")
-    return code.is_relative_to("/app/edge") or code.is_relative_to("/app/cloud/wire") or is_package_itself
+    folders = ("/app/edge", "/app/cloud/wire", "/app/models/bundles")
+    return is_package_itself or any(code.is_relative_to(folder) for folder in folders)
 
 
 def _must_lack(name: str, folder: Path, unwanted: re.Pattern[str], present: list[str]) -> None:
