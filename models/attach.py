@@ -30,8 +30,8 @@ not seen the features alone order prompts no better than their length does."""
 def attach(student: Student, examples: Sequence[Example], recipe: Recipe, signals: tuple[str, ...]) -> Recipe:
     """Fits a head for each signal to the examples that tell it; returns the recipe with all heads.
 
-    A head the recipe has already is fitted anew. Outcomes of strong and weak models are noisy enough
-    that a small head on fixed features, read over the full window, beats training the encoder on them.
+    A head the recipe has already is fitted anew. A small head on fixed features, read over the full
+    window, stands in for training the encoder on thousands of long texts, which takes hours.
     """
     told = [
         one
