@@ -13,7 +13,7 @@ from bench.load import Described, Job
 from bench.peers import peers
 from bench.processes import DidNotStart
 from bench.progress import Bar, bar, unseen
-from bench.systems import Edge, Floor, Running, System, started
+from bench.systems import FORWARDING_ALONE, Edge, Floor, Running, System, started
 
 Mode = Literal["JSON", "SSE"]
 
@@ -83,10 +83,6 @@ class Row:
     version: str
     rounds: tuple[Measured, ...]
     reason: str | None = None
-
-
-FORWARDING_ALONE = {"use_models": "false", "exact_cache_max_bytes": "0"}
-"""Settings under which the edge does what the peers do: it forwards, and keeps nothing."""
 
 
 def entries(names: Sequence[str], edge_settings: dict[str, str], *, streams_peers: bool) -> list[Entry]:

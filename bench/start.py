@@ -13,7 +13,7 @@ from bench.figures import Spread, spread
 from bench.load import Described, Job, Result
 from bench.processes import Child, DidNotStart, base_environment, free_port, running
 from bench.progress import bar, unseen
-from bench.systems import Edge, started
+from bench.systems import FORWARDING_ALONE, Edge, started
 from bench.tables import Bar, counted, described, megabytes
 
 _START_LIMIT_S = 60.0
@@ -96,7 +96,9 @@ def _cold_start(upstream_port: int) -> tuple[float, int]:
     """
     with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
         port = free_port()
-        launch = Edge().launch(port=port, upstream_port=upstream_port, folder=Path(folder))
+        launch = Edge(settings=FORWARDING_ALONE).launch(
+            port=port, upstream_port=upstream_port, folder=Path(folder)
+        )
         began = time.perf_counter()
         log = Path(folder) / "log"
         with running(launch.command, log=log, environment=base_environment(), folder=ROOT) as child:
@@ -119,7 +121,7 @@ def _loaded(upstream_port: int, requests: int, concurrency: int) -> tuple[int, R
     """Resident bytes after the load, and what became of the load."""
     with (
         tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder,
-        started(Edge(), upstream_port=upstream_port, folder=Path(folder)) as system,
+        started(Edge(settings=FORWARDING_ALONE), upstream_port=upstream_port, folder=Path(folder)) as system,
     ):
         job = Job(
             port=system.port,

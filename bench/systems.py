@@ -55,6 +55,10 @@ class System(Protocol):
         ...
 
 
+FORWARDING_ALONE = {"use_models": "false", "exact_cache_max_bytes": "0"}
+"""Settings under which the edge does what the peers do: it forwards, and keeps nothing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
     """Ours, as `python -m edge` starts it: authentication, checks, metrics and log lines are on."""

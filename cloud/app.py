@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from cloud import handlers
 from cloud.settings import CloudSettings
-from cloud.wire.service.endpoints import healthz, service
+from cloud.wire.service.endpoints import Endpoint, healthz, service
 from cloud.wire.service.observe import Instruments
 from cloud.wiring import Cloud, open_cloud
 
@@ -28,7 +28,7 @@ def create_app(settings: CloudSettings, instruments: Instruments, opener: Opener
         settings,
         instruments,
         routes=[
-            Route("/v1/chat/completions", handlers.chat_completions, methods=["POST"]),
+            Route("/v1/chat/completions", Endpoint(handlers.chat_completions), methods=["POST"]),
             Route("/v1/models", handlers.models, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", handlers.readyz, methods=["GET"]),

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from cloud.wire.service.endpoints import healthz, service
+from cloud.wire.service.endpoints import Endpoint, healthz, service
 from cloud.wire.service.observe import Instruments
 from edge import handlers
 from edge.settings import EdgeSettings
@@ -28,7 +28,7 @@ def create_app(settings: EdgeSettings, instruments: Instruments, opener: Opener 
         settings,
         instruments,
         routes=[
-            Route("/v1/chat/completions", handlers.chat_completions, methods=["POST"]),
+            Route("/v1/chat/completions", Endpoint(handlers.chat_completions), methods=["POST"]),
             Route("/v1/models", handlers.models, methods=["GET"]),
             Route("/v1/route", handlers.route, methods=["POST"]),
             Route("/v1/cache", handlers.forget, methods=["DELETE"]),

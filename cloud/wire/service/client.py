@@ -109,9 +109,9 @@ class OpenAiClient:
         deadline: float,
         limit_s: float,
     ) -> httpx.Response:
-        request = httpx.Request(
-            method, url, headers={**self._headers, **headers}, content=body, extensions=self._extensions
-        )
+        # The encoding is said because httpx would try every header to find it out, at each reading.
+        sent = httpx.Headers({**self._headers, **headers}, encoding="ascii")
+        request = httpx.Request(method, url, headers=sent, content=body, extensions=self._extensions)
         async with _Bounded(deadline, limit_s):
             return await self._transport.handle_async_request(request)
 

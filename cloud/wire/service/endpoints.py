@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from cloud.wire import headers as names
 from cloud.wire.errors import UpstreamUnavailable, WaysideError
@@ -54,6 +55,21 @@ def service(
         exception_handlers={WaysideError: render_wayside_error, HTTPException: render_http_exception},
         lifespan=told,
     )
+
+
+class Endpoint:
+    """A handler as a route's application.
+
+    Starlette wraps a function in a second layer of error handling, which the first, around all routes,
+    makes superfluous here; a class it takes as it is.
+    """
+
+    def __init__(self, handler: Callable[[Request], Awaitable[Response]]) -> None:
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 async def healthz(request: Request) -> Response:

@@ -203,7 +203,8 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
                 if size > settings.max_body_bytes:
                     raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
                 more = message.get("more_body", False)
-                patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s))
+                if more:
+                    patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s))
     except TimeoutError as error:
         raise BodyTimeout("the body did not arrive in time") from error
     # A server that cannot tell (an in-process test transport) leaves nothing to watch.
