@@ -1,0 +1,39 @@
+"""Starts a service: what must be true first, then its socket, its instruments, its app."""
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from cloud.wire.service.cli import require_keys
+from cloud.wire.service.keyfile import KeyFile
+from cloud.wire.service.observe import Instruments, Log, Metrics, Tracing, tracer_from_environment
+from cloud.wire.service.server import bind, serve
+from cloud.wire.service.settings import SettingsT, writable_folder
+
+
+def start(
+    settings: SettingsT,
+    *,
+    service: str,
+    keys: KeyFile,
+    check: Callable[[], object],
+    create_app: Callable[[SettingsT, Instruments], ASGIApp],
+    **told: Any,
+) -> int:
+    """Run until a signal comes; the exit status.
+
+    `check` is what else the service needs, asked before the port is taken; `told` goes into the log's
+    first line. Raises StartUpError.
+    """
+    writable_folder(settings.data_dir)
+    require_keys(keys, service=service, is_loopback=settings.is_loopback)
+    check()
+    listener = bind(settings)
+    log = Log(service=service, requests=settings.log_requests)
+    tracing = Tracing(
+        tracer=tracer_from_environment(f"wayside-{service}"), record_content=settings.record_content
+    )
+    instruments = Instruments(metrics=Metrics(), log=log, tracing=tracing)
+    log.event("listening", host=settings.host, port=listener.getsockname()[1], **told)
+    return 0 if serve(create_app(settings, instruments), listener, settings) else 1
