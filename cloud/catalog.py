@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cloud.domain import Model, Tier
+from cloud.domain import Model, Price, Tier
 from cloud.wire.chat import AUTO
 from cloud.wire.errors import ModelNotFound
 from cloud.wire.service.settings import StartUpError
@@ -65,6 +65,10 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     provider: str
     upstream_name: str | None = None
     tier: Tier = "standard"
+    input_usd_per_million: Annotated[float, Meta(ge=0)] = 0.0
+    output_usd_per_million: Annotated[float, Meta(ge=0)] = 0.0
+    context_tokens: Annotated[int, Meta(ge=256)] | None = None
+    """Prompt and answer together; of a local model, if unset, what its provider says."""
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,7 +146,13 @@ def catalog_of(file: CatalogFile) -> Catalog:
             provider=entry.provider,
             upstream_name=entry.upstream_name or entry.name,
             tier=entry.tier,
+            price=Price(input_usd=entry.input_usd_per_million, output_usd=entry.output_usd_per_million),
+            context_tokens=entry.context_tokens or _context_of(file.providers[entry.provider]),
         )
         for entry in file.models
     )
     return Catalog(models, auto=file.auto or models[0].name)
+
+
+def _context_of(config: ProviderConfig) -> int | None:
+    return config.context_tokens if isinstance(config, LocalConfig) else None

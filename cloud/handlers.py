@@ -31,10 +31,14 @@ async def chat_completions(request: Request) -> Response:
         tenant=principal.tenant,
         session=request.headers.get(names.SESSION),
         request_id=record.request_id,
+        idempotency_key=request.headers.get(names.IDEMPOTENCY_KEY),
+        agent=request.headers.get(names.AGENT) if principal.is_edge else None,
+        intent=request.headers.get(names.INTENT) if principal.is_edge else None,
         trace_headers=record.trace_headers,
     )
+    answer = await cloud.answering.answer(call)
     respond = streamed_answer if call.request.streams else whole_answer
-    return await respond(cloud.orchestrator.run(call), record, {names.ROUTE: "cloud"})
+    return await respond(answer.documents, record, {names.ROUTE: "cloud", **answer.headers})
 
 
 async def models(request: Request) -> Response:

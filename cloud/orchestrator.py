@@ -1,11 +1,11 @@
-"""Runs a call: picks its provider, watches it on a span, yields its answer."""
+"""Answers a call: picks its provider, watches it on a span."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 
-from cloud.domain import Call
+from cloud.domain import Answer, Call
 from cloud.ports import Provider
 from cloud.wire.answers import Documents
 from cloud.wire.service.observe import TracedDocuments, Tracing
@@ -18,7 +18,10 @@ class Orchestrator:
         self._providers = providers
         self._tracing = tracing
 
-    def run(self, call: Call) -> Documents:
+    async def answer(self, call: Call) -> Answer:
+        return Answer(documents=self._documents(call))
+
+    def _documents(self, call: Call) -> Documents:
         """The call's answer, not yet begun: nothing happens until its first document is asked for."""
         provider = self._providers[call.model.provider]
         attributes = {

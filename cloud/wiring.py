@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import assert_never
 
 from cloud import catalog
+from cloud.adapters.database import Database, open_database
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.orchestrator import Orchestrator
-from cloud.ports import Provider
+from cloud.ports import Answering, Provider
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
@@ -29,9 +30,10 @@ class Cloud:
 
     settings: CloudSettings
     keys: WatchedKeyring
+    database: Database
     catalog: Catalog
     providers: Mapping[str, Provider]
-    orchestrator: Orchestrator
+    answering: Answering
     metrics: Metrics
     started_at: int
     """Unix time, seconds."""
@@ -41,15 +43,17 @@ class Cloud:
 async def open_cloud(settings: CloudSettings, instruments: Instruments) -> AsyncIterator[Cloud]:
     file = catalog.read(settings.providers_file)
     async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(settings.database))
         providers = {
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
         yield Cloud(
             settings=settings,
             keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
+            database=database,
             catalog=catalog.catalog_of(file),
             providers=providers,
-            orchestrator=Orchestrator(providers=providers, tracing=instruments.tracing),
+            answering=Orchestrator(providers=providers, tracing=instruments.tracing),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

@@ -1,0 +1,1 @@
+"""The cloud's side of what stands outside it: databases, caches, indexes."""

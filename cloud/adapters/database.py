@@ -1,0 +1,116 @@
+"""One SQL database, SQLite or PostgreSQL by URL: connections, transactions, schema."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from cloud.wire.service.settings import StartUpError
+
+_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_LOCK = 0x57415953
+"""Of PostgreSQL's advisory locks the one that whoever changes the schema holds."""
+
+
+class Database:
+    """A pool of connections. Open with `open_database`, which brings the schema up to date."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state of the database and changes nothing."""
+        async with self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is durable once this ends normally, and undone when it raises."""
+        async with self._engine.connect() as connection:
+            if not self.is_postgresql:
+                # Taking the lock at once: one that is first needed after a read cannot be waited for.
+                connection = await connection.execution_options(wayside_writes=True)
+            async with connection.begin():
+                yield connection
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """`sqlite:///FILE` or `postgresql://USER:PASSWORD@HOST/NAME`, migrated to the newest schema.
+
+    Raises StartUpError when it cannot be reached or its schema cannot be brought up to date.
+    """
+    engine = _engine(url)
+    try:
+        try:
+            async with engine.connect() as connection:
+                if engine.dialect.name == "postgresql":
+                    await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
+                await connection.run_sync(_migrate)
+                await connection.commit()
+        except (OSError, SQLAlchemyError) as error:
+            cause = error.orig if isinstance(error, OperationalError) and error.orig else error
+            shown = engine.url.render_as_string(hide_password=True)
+            raise StartUpError(f"cannot use the database {shown}: {str(cause).splitlines()[0]}") from error
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+def _engine(url: str) -> AsyncEngine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StartUpError("database_url must be sqlite:///FILE or postgresql://…") from error
+    match parsed.get_backend_name():
+        case "postgresql":
+            return create_async_engine(
+                parsed.set(drivername="postgresql+psycopg"), pool_size=16, max_overflow=16
+            )
+        case "sqlite" if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_async_engine(
+                parsed.set(drivername="sqlite+aiosqlite"), pool_size=8, max_overflow=8, pool_timeout=30
+            )
+            event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(engine.sync_engine, "begin", _begin_sqlite)
+            return engine
+        case _:
+            raise StartUpError("database_url must be sqlite:///FILE or postgresql://…")
+
+
+def _prepare_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say, in `_begin_sqlite`
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",  # acknowledged is acknowledged, also when the power fails
+        "foreign_keys = ON",
+        "busy_timeout = 10000",
+        "secure_delete = ON",  # what is erased must not be read from free pages
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("wayside_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "heads")

@@ -1,0 +1,1 @@
+"""The schema, as steps from every released version forward."""

@@ -1,0 +1,1 @@
+"""One file a step; each part of the cloud has a branch of its own, and `heads` takes them all."""
