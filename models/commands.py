@@ -73,7 +73,12 @@ def _train(options: argparse.Namespace) -> None:
     from models.stages import train_stage
 
     train_stage(
-        options.pack, options.run_name, recipe=options.recipe, start=options.start, taught=options.taught
+        options.pack,
+        options.run_name,
+        recipe=options.recipe,
+        start=options.start,
+        taught=options.taught,
+        member=options.member,
     )
 
 
@@ -138,10 +143,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--run", dest="run_name", help="name of the run; default PACK-plain")
     one.add_argument("--recipe", default="recipe.toml", help="file in the pack's folder")
     one.add_argument("--start", help="run whose weights to begin with")
+    one.add_argument("--member", type=int, default=0, help="which network of the recipe's ensemble")
     one.add_argument("--taught", action="store_true", help="learn from the labels `distill` wrote")
     one.set_defaults(run=_train)
 
-    one = commands.add_parser("distill", help="train a teacher, then a student on both's labels")
+    one = commands.add_parser("distill", help="train the teachers, then a student on their labels")
     one.add_argument("pack")
     one.set_defaults(run=_distill)
 
