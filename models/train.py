@@ -173,8 +173,8 @@ def references(texts: Sequence[str], run: Path) -> Tensor:
         kept = window(made, max_tokens=256)
         where = device()
         reference = Student(base, labels=2, signals=1, hidden=0, dropout=0.0).to(where).eval()
-        for index in tqdm(range(0, len(missing), 64), desc="references", mininterval=10):
-            texts_now = missing[index : index + 64]
+        for index in tqdm(range(0, len(missing), 256), desc="references", mininterval=10):
+            texts_now = missing[index : index + 256]
             with torch.no_grad(), torch.autocast(where.type, dtype=torch.bfloat16):
                 inputs = _tensors(texts_now, made, kept, where)
                 embeddings = reference(*inputs).embedding.float().cpu().numpy()
