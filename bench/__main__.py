@@ -8,9 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench import overhead, overhead_report, soak, start
+from bench import cache, cache_plot, overhead, overhead_report, progress, soak, start
 from bench.machine import Machine, this_machine
 from bench.processes import DidNotStart, end_on_signals
+from edge.bundle import BundleRefused
+from edge.settings import EdgeSettings
+
+_STDOUT = Path("-")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +39,19 @@ def main() -> int:
     asked = _parser().parse_args()
     end_on_signals()
     machine = this_machine()
-    print(machine.line(), flush=True)
+    is_quiet = asked.json == _STDOUT
+    if not is_quiet:
+        print(machine.line(), flush=True)
     try:
         report: Report = asked.run(asked)
-    except DidNotStart as error:
+    except (DidNotStart, BundleRefused, cache.FileRefused) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
+    if is_quiet:
+        print(msgspec.json.encode(report.figures).decode())
+        return 0 if report.is_good else 1
     print(f"\n{report.text}")
     if asked.json is not None:
         written = _Written(command=asked.command, machine=machine, figures=report.figures)
@@ -60,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_overhead(commands)
     _add_soak(commands)
     _add_start(commands)
+    _add_cache(commands)
     return parser
 
 
@@ -110,6 +120,22 @@ def _add_start(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.add_argument("--runs", type=_positive, default=7, help="cold starts (default: %(default)s)")
 
 
+def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = _command(commands, "cache", "what the semantic cache serves rightly and wrongly", _cache)
+    command.add_argument(
+        "--pairs", type=Path, nargs="+", default=[], help="files of {a, b, equivalent, category}"
+    )
+    command.add_argument(
+        "--conversations",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="files of {history_a, a, history_b, b, equivalent, category}",
+    )
+    command.add_argument("--threshold", type=float, help="in place of the verifier's own")
+    command.add_argument("--plot", type=Path, metavar="FILE.svg", help="draw the trade-off there")
+
+
 def _command(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
@@ -118,7 +144,14 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=summary, description=summary)
     command.set_defaults(run=run)
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    command.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        const=_STDOUT,
+        help="write the figures there as well; without a FILE print them, and nothing else",
+    )
     return command
 
 
@@ -157,6 +190,24 @@ def _soak(asked: argparse.Namespace) -> Report:
 def _start(asked: argparse.Namespace) -> Report:
     taken = start.measure(runs=asked.runs, requests=asked.requests, concurrency=asked.concurrency)
     return Report(text=start.render(taken), figures=taken, is_good=not taken.faults)
+
+
+def _cache(asked: argparse.Namespace) -> Report:
+    files = [(path, cache.read_pairs) for path in asked.pairs]
+    files += [(path, cache.read_conversations) for path in asked.conversations]
+    reader = cache.Reader(EdgeSettings())
+    reports = {}
+    for path, read in files:
+        rows = read(path)
+        with progress.bar(len(rows), "pairs") as shown:
+            reports[path.stem] = cache.measure(rows, reader, threshold=asked.threshold, seen=shown.reached)
+    if asked.plot is not None:
+        cache_plot.draw(reports, asked.plot)
+    figures = {name: found.flat() for name, found in reports.items()}
+    text = "\n\n".join(cache.render(name, found) for name, found in reports.items())
+    return Report(
+        text=text, figures=next(iter(figures.values())) if len(figures) == 1 else figures, is_good=True
+    )
 
 
 def _positive(text: str) -> int:

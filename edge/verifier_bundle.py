@@ -34,6 +34,10 @@ class VerifierManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     scale: float = 1.0
     offset: float = 0.0
     """Platt's map from the logit to a probability."""
+    similarity_weight: float = 0.0
+    """What the cosine of the questions' embeddings adds to the logit: two readings err in other places."""
+    hopeless: float = -2.0
+    """Logit of one order below which the other is not asked: no mean with it is served."""
     threshold: float = 0.9
     """Probability from which one answer serves both."""
     strict_threshold: float = 0.95
@@ -64,7 +68,9 @@ def read_verifier(directory: Path) -> VerifierBundle:
     except msgspec.MsgspecError as error:
         raise BundleRefused(f"{directory / MANIFEST}: {error}") from error
     if manifest.schema_version != VERIFIER_SCHEMA:
-        raise BundleRefused(f"{directory / MANIFEST}: schema {manifest.schema_version}, not {VERIFIER_SCHEMA}")
+        raise BundleRefused(
+            f"{directory / MANIFEST}: schema {manifest.schema_version}, not {VERIFIER_SCHEMA}"
+        )
     return VerifierBundle(directory=directory, manifest=manifest)
 
 
@@ -89,7 +95,16 @@ class PairNetwork:
             raise BundleRefused(f"{bundle.directory / MODEL}: reads {sorted(read)}, gives {given}")
 
     def logit(self, first: str, second: str) -> float:
-        """Higher is more alike; minus infinity for questions too long to be read whole."""
+        """Higher is more alike; minus infinity for questions too long to be read whole.
+
+        The mean of both orders; what is far from alike in one order is not read in the other.
+        """
+        forward = self._read(first, second)
+        if forward < self.manifest.hopeless:
+            return forward
+        return (forward + self._read(second, first)) / 2
+
+    def _read(self, first: str, second: str) -> float:
         if len(first) + len(second) > self.manifest.max_tokens * 8:
             return -math.inf
         pair = self._tokenizer.encode(first, second)
@@ -102,7 +117,8 @@ class PairNetwork:
         }
         return float(self._session.run(["logit"], feeds)[0][0, 0])
 
-    def probability(self, first: str, second: str) -> float:
-        """Calibrated probability in [0, 1] that one answer serves both."""
-        score = self.logit(first, second) * self.manifest.scale + self.manifest.offset
+    def probability(self, first: str, second: str, similarity: float) -> float:
+        """Calibrated probability in [0, 1] that one answer serves both; `similarity` is their cosine."""
+        told = self.logit(first, second) + self.manifest.similarity_weight * similarity
+        score = told * self.manifest.scale + self.manifest.offset
         return 1 / (1 + math.exp(-score)) if score > -700 else 0.0

@@ -44,7 +44,9 @@ class CrossEncoder(nn.Module):
     def __init__(self, base: Path, *, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder = AutoModel.from_pretrained(base, add_pooling_layer=False)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(2 * WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, 1))
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(2 * WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, 1)
+        )
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
         """All of shape (batch, tokens); returns logits (batch, 1)."""
@@ -70,7 +72,9 @@ def encoded(made: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[tuple[lis
     return [(one.ids, one.type_ids) for one in made.encode_batch(list(pairs))]
 
 
-def batched(rows: Sequence[tuple[list[int], list[int]]], where: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def batched(
+    rows: Sequence[tuple[list[int], list[int]]], where: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
     """Ids, mask and types, padded to the longest row."""
     longest = max(len(ids) for ids, _ in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.int64)
@@ -135,7 +139,9 @@ def train_verifier(
         if teacher is not None:
             soft = torch.tensor([teacher[row] for row in rows], device=where).sigmoid()
             target = (1 - plan.teaching) * target + plan.teaching * soft
-        loss = (nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none") * weight).mean()
+        loss = (
+            nn.functional.binary_cross_entropy_with_logits(logits.float(), target, reduction="none") * weight
+        ).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()

@@ -95,7 +95,14 @@ CONDITIONS: Final = (
     "during the holidays", "for someone else", "without a contract", "on weekends only", "for the second time",
     "if I live outside the country", "as a part-time worker", "in bulk", "when I am pregnant", "under warranty",
 )  # fmt: skip
-ASKS: Final = ("how long does it take to", "how much does it cost to", "why would I", "who can", "when can I", "where can I")
+ASKS: Final = (
+    "how long does it take to",
+    "how much does it cost to",
+    "why would I",
+    "who can",
+    "when can I",
+    "where can I",
+)
 ASK_FORMS: Final = (
     "how do I {}", "how can I {}", "what's the way to {}", "what do I need to do to {}", "how to {}",
     "could you tell me how to {}", "I want to {}, how do I do that", "what are the steps to {}",
@@ -109,7 +116,16 @@ OPENINGS: Final = (
     "hi, ", "hello, ", "hey ", "please ", "quick question: ", "so ", "um ", "good morning, ", "sorry, but ",
     "just wondering, ", "can you tell me ", "I have a question, ", "ok ", "hey there! ",
 )  # fmt: skip
-CLOSINGS: Final = (" please", " thanks", ", thank you", " cheers", "?? ", " thx!", ", any idea?", " Thanks in advance.")
+CLOSINGS: Final = (
+    " please",
+    " thanks",
+    ", thank you",
+    " cheers",
+    "?? ",
+    " thx!",
+    ", any idea?",
+    " Thanks in advance.",
+)
 CONTRACTIONS: Final = (
     ("what is", "what's"), ("i am", "i'm"), ("do not", "don't"), ("cannot", "can't"), ("is not", "isn't"),
     ("how is", "how's"), ("where is", "where's"), ("it is", "it's"), ("will not", "won't"), ("i would", "i'd"),
@@ -128,8 +144,12 @@ _WHERE: Final = re.compile(
     r"((?:at|in|on|for|with|from) (?:the |my |a )?[\w' -]{3,24})[?.!\s]*$",
     re.IGNORECASE,
 )
-_FROM_TO: Final = re.compile(r"\b(from) ((?:the )?[\w'-]+(?: [\w'-]+)?) (to) ((?:the )?[\w'-]+(?: [\w'-]+)?)", re.IGNORECASE)
-_AUXILIARY: Final = re.compile(r"\b(can|is|are|do|does|should|will|could|would|did|was|were|has|have)\b", re.IGNORECASE | re.ASCII)
+_FROM_TO: Final = re.compile(
+    r"\b(from) ((?:the )?[\w'-]+(?: [\w'-]+)?) (to) ((?:the )?[\w'-]+(?: [\w'-]+)?)", re.IGNORECASE
+)
+_AUXILIARY: Final = re.compile(
+    r"\b(can|is|are|do|does|should|will|could|would|did|was|were|has|have)\b", re.IGNORECASE | re.ASCII
+)
 _ASKS_POLITELY: Final = re.compile(r"\b(?:can|could|would|will|do) you\b", re.IGNORECASE)
 _NEGATED: Final = {
     "can": "can't", "is": "isn't", "are": "aren't", "do": "don't", "does": "doesn't", "should": "shouldn't",

@@ -54,7 +54,7 @@ class ServedConfig(BertOnnxConfig):  # type: ignore[misc]
 
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
-        return dict.fromkeys(self.read, {0: "batch_size", 1: "sequence_length"})
+        return {name: {0: "batch_size", 1: "sequence_length"} for name in self.read}
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:

@@ -78,7 +78,9 @@ def written(rng: random.Random, path: Path = GROUPS) -> Iterator[Pair]:
             continue
         split = _split(f"group {alike[0]}")
         told = [(a, b, True) for a, b in combinations(alike, 2)]
-        told += [(a, b, False) for a in alike for b in apart] + [(a, b, False) for a, b in combinations(apart, 2)]
+        told += [(a, b, False) for a in alike for b in apart] + [
+            (a, b, False) for a, b in combinations(apart, 2)
+        ]
         for a, b, equivalent in told:
             yield Pair(a=a, b=b, equivalent=equivalent, source="written", split=split)
             for _ in range(GROUP_REPEATS - 1 if split == "train" else 0):
@@ -89,7 +91,13 @@ def written(rng: random.Random, path: Path = GROUPS) -> Iterator[Pair]:
 def _texts(data: Path, quora: Iterable[Pair]) -> list[str]:
     texts = {row.text for row in banking_rows(data, "train")}
     texts |= {row.text for row in clinc(data, "train") if share(f"edited {row.text}") < 0.5}
-    texts |= {text for pair in quora if share(f"edited {pair.a}") < 0.2 for text in (pair.a,) if pair.split == "train"}
+    texts |= {
+        text
+        for pair in quora
+        if share(f"edited {pair.a}") < 0.2
+        for text in (pair.a,)
+        if pair.split == "train"
+    }
     return sorted(text for text in texts if 12 <= len(text) <= 160)
 
 
