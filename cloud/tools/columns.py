@@ -15,7 +15,8 @@ _NUMBER = re.compile(
     r"(?P<sign>[+-]?)(?P<before>[$€£¥]?)\s?(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<decimals>\.\d+)?"
     r"\s?(?P<behind>[%€£¥]?)"
 )
-_SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.\d+)?[eE][+-]?\d{1,3}")
+_SCIENTIFIC = re.compile(r"[+-]?\d(?:\.\d{1,14})?[eE][+-]?\d{1,3}")
+_SHORT = re.compile(r"[+-]?(?=[\d.]{1,15}$)(?:0|[1-9]\d*)(?:\.\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?")
 
@@ -85,9 +86,8 @@ def _numbers(cells: Sequence[str]) -> TypedColumn | None:
 
 
 def _doubles(cells: Sequence[str]) -> TypedColumn | None:
-    if not all(_SCIENTIFIC.fullmatch(cell) or _NUMBER.fullmatch(cell) for cell in cells):
-        return None
-    if any(not set(cell) <= set("0123456789.eE+-") or re.match(r"[+-]?0\d", cell) for cell in cells):
+    """Numbers of which some are in scientific notation; a long one would lose digits."""
+    if not all(_SCIENTIFIC.fullmatch(cell) or _SHORT.fullmatch(cell) for cell in cells):
         return None
     return TypedColumn(kind="double", sql_type="DOUBLE", cells=tuple(cells))
 

@@ -33,6 +33,11 @@ class Sandbox:
         self._folder = folder
         self._decoder = msgspec.msgpack.Decoder(Outcome)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the children that are there now."""
+        return tuple(child.pid for child in self._all)
+
     async def run(self, job: Job, *, timeout_s: float) -> Outcome:
         """What came of the job; Failed when it was late, or took its process down."""
         try:

@@ -46,6 +46,7 @@ _LOCKS = (
     "SET disabled_filesystems = 'LocalFileSystem'",
     "SET max_temp_directory_size = '0B'",
     "SET lock_configuration = true",
+    "BEGIN TRANSACTION READ ONLY",
 )
 
 
@@ -68,7 +69,7 @@ def _outcome(job: Job, memory_mb: int) -> Outcome:
     try:
         match job:
             case DescribeJob():
-                return Described(tables=tuple(_columns(table) for table in job.tables))
+                return Described(tables=tuple(columns_of(table) for table in job.tables))
             case QueryJob():
                 return _queried(job, memory_mb)
             case ChartJob():
@@ -83,7 +84,7 @@ def _typed(table: TableData) -> list[TypedColumn]:
     return [typed([row[index] for row in table.rows]) for index in range(len(table.columns))]
 
 
-def _columns(table: TableData) -> tuple[Column, ...]:
+def columns_of(table: TableData) -> tuple[Column, ...]:
     return tuple(
         Column(name=name, type=column.sql_type, kind=column.kind, unit=column.unit)
         for name, column in zip(table.columns, _typed(table), strict=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from cloud.wire.chat import Message
 
 MAX_TABLES = 16
@@ -115,7 +117,7 @@ def find_tables(messages: Sequence[Message]) -> Found:
 
 _FENCE = re.compile(r"\s{0,3}(?P<mark>```+|~~~+)\s*(?P<info>[\w.+-]*)(?P<more>[^`]*)")
 _TITLE = re.compile(
-    r"(?:table\s+)?[`*\"']*(?P<name>[A-Za-z_][\w-]*)(?:\.(?:csv|tsv|json|md|txt))?[`*\"']*\s*:?"
+    r"(?:[Tt]able\s+)?[`*\"']*(?P<name>[A-Za-z_][\w-]*)(?:\.(?:csv|tsv|json|md|txt))?[`*\"']*\s*:?"
 )
 
 
@@ -275,6 +277,9 @@ def _json_lines(text: str) -> list[Any] | None:
         return None
 
 
+_NESTED = msgspec.json.Encoder(decimal_format="number")
+
+
 def _json_cell(value: Any) -> str | None:
     match value:
         case None:
@@ -286,7 +291,7 @@ def _json_cell(value: Any) -> str | None:
         case Decimal():
             return f"{value:f}" if value.is_finite() and -40 < value.adjusted() < 40 else str(value)
         case _:
-            return json.dumps(value, default=str)
+            return _NESTED.encode(value).decode()
 
 
 def _delimiter(lines: Sequence[str]) -> str:
@@ -346,6 +351,8 @@ def _separated(lines: Sequence[str], at: int) -> _Block | None:
         return _Block(first=at, last=last, problem=(at + error.line, error.what))
     has_numbers = any(re.fullmatch(r"\W{0,2}\d[\d.,]*\W?", str(cell)) for cell in rows[0])
     if len(rows) < 2 and len(header) < 3 and not has_numbers:
+        return None
+    if not has_numbers and all(", " in line for line in block):
         return None
     if not has_numbers and any(len(str(cell).split()) > 6 for row in rows for cell in row):
         return None

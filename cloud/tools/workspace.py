@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from cloud.domain import ToolResult
 from cloud.tools.sandbox import Sandbox
-from cloud.tools.sandbox_jobs import Chart, ChartJob, Column, Described, DescribeJob, Failed, QueryJob, Rows, TableData
+from cloud.tools.sandbox_jobs import (
+    Chart,
+    ChartJob,
+    Column,
+    Described,
+    DescribeJob,
+    Failed,
+    QueryJob,
+    Rows,
+    TableData,
+)
 from cloud.tools.tables import Found, Table, find_tables
 from cloud.wire.chat import ChatRequest
 
