@@ -69,6 +69,9 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     output_usd_per_million: Annotated[float, Meta(ge=0)] = 0.0
     context_tokens: Annotated[int, Meta(ge=256)] | None = None
     """Prompt and answer together; of a local model, if unset, what its provider says."""
+    tokenizer_file: str | None = None
+    """A `tokenizer.json` to count prompts with; without it a local model is counted with its own, any
+    other by its bytes, which is never too few."""
 
 
 class CatalogFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ from cloud.wiring import Cloud
 
 
 async def chat_completions(request: Request) -> Response:
-    cloud = _cloud(request)
+    cloud = cloud_of(request)
     record = record_of(request.scope)
     principal = principal_of(request.headers, cloud.keys.current())
     record.tenant, record.route = principal.tenant, "cloud"
@@ -42,7 +42,7 @@ async def chat_completions(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
-    cloud = _cloud(request)
+    cloud = cloud_of(request)
     record_of(request.scope).tenant = principal_of(request.headers, cloud.keys.current()).tenant
     listed = [
         {"id": model.name, "object": "model", "created": cloud.started_at, "owned_by": model.provider}
@@ -52,17 +52,18 @@ async def models(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    return await readiness({name: provider.check for name, provider in _cloud(request).providers.items()})
+    return await readiness({name: provider.check for name, provider in cloud_of(request).providers.items()})
 
 
 async def metrics(request: Request) -> Response:
-    cloud = _cloud(request)
+    cloud = cloud_of(request)
     if not cloud.settings.serves_metrics_openly:
         principal_of(request.headers, cloud.keys.current())
     return metrics_page(cloud.metrics)
 
 
-def _cloud(request: Request) -> Cloud:
+def cloud_of(request: Request) -> Cloud:
+    """What the application opened."""
     cloud = request.state.cloud
     assert isinstance(cloud, Cloud)
     return cloud

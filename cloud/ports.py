@@ -1,9 +1,11 @@
 """What the cloud needs from the outside world, one Protocol a need."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
+from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
+from cloud.wire.chat import Message
 
 
 class Provider(Protocol):
@@ -48,4 +50,110 @@ class Recall(Protocol):
 
     async def recall(self, query: RecallQuery) -> tuple[Episode, ...]:
         """The most relevant episodes the query's owner may see, best first."""
+        ...
+
+
+class SessionStore(Protocol):
+    """Conversations as they are kept. What belongs to another tenant is not there: NotFound."""
+
+    async def session(self, tenant: str, session: str) -> Session: ...
+
+    async def sessions(self, tenant: str, *, limit: int, after: str | None = None) -> tuple[Session, ...]:
+        """By id, those after `after`."""
+        ...
+
+    async def turns(
+        self, tenant: str, session: str, *, after: int = 0, limit: int = 1000
+    ) -> tuple[Turn, ...]:
+        """The turns with a seq greater than `after`, in order. An unknown session has none."""
+        ...
+
+    async def delete(self, tenant: str, session: str) -> None:
+        """Its turns, its state, everything; a turn under way in it will be refused."""
+        ...
+
+
+class SessionWriter(Protocol):
+    """One writer at a time per session, in whichever process."""
+
+    async def take(self, tenant: str, session: str, *, user: str | None) -> Lease | None:
+        """The right to append, or None while another has it. Creates the session on first use."""
+        ...
+
+    async def renew(self, lease: Lease) -> bool:
+        """Keep it for another term; False when it was lost."""
+        ...
+
+    async def append(
+        self,
+        lease: Lease,
+        turns: Sequence[NewTurn],
+        *,
+        user: str | None,
+        prompt_tokens: int,
+        limit_tokens: int,
+    ) -> int:
+        """All of the turns, durable when this returns, the lease given back; the last one's seq.
+
+        `prompt_tokens` is what was sent for them and `limit_tokens` its limit, by our own count. Raises
+        SessionConflict, with nothing appended, when the lease was lost.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give it back with nothing appended."""
+        ...
+
+
+class CheckpointStore(Protocol):
+    """State objects of sessions, and which sessions are due for a new one."""
+
+    async def window(self, tenant: str, session: str, *, from_oldest: bool = False) -> Window:
+        """State and the turns after it as of one moment; empty for an unknown session.
+
+        Of a very long window only the newest turns, or the oldest where asked for.
+        """
+        ...
+
+    async def claim_due(self, *, limit: int) -> tuple[tuple[str, str], ...]:
+        """(tenant, session) of sessions whose window has passed the threshold, for this caller to fold.
+
+        A claim lapses by itself, so that one that died with its process is taken up again.
+        """
+        ...
+
+    async def publish(
+        self, tenant: str, session: str, state: State, *, replaces: Window, state_tokens: int
+    ) -> bool:
+        """Make `state` the newest, if that of `replaces` still is and the session is the same one.
+
+        False, and nothing changed, if not.
+        """
+        ...
+
+
+class Tokens(Protocol):
+    """How a model counts. Never less than the model itself does."""
+
+    def of_messages(self, messages: Sequence[Message]) -> int:
+        """A whole prompt, the cue for the answer included."""
+        ...
+
+    def of_message(self, message: Message) -> int:
+        """What one message adds to a prompt, wherever it stands."""
+        ...
+
+    def of_text(self, text: str) -> int: ...
+
+
+class Summarizer(Protocol):
+    """Folds turns into what is worth keeping of them."""
+
+    async def summarize(
+        self, turns: Sequence[Turn], previous: State, *, max_tokens: int, tokens: Tokens
+    ) -> Summary:
+        """`previous` and `turns` together, at most `max_tokens` of `tokens` in a prompt.
+
+        Raises a WaysideError when it cannot.
+        """
         ...

@@ -1,7 +1,7 @@
 """What the cloud can be told, and its defaults."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -21,6 +21,50 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
             description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; if unset, a file in data_dir"
         ),
     ] = Secret("")
+
+    # Sessions
+    session_prompt_tokens: Annotated[
+        int, Meta(ge=256, description="longest prompt of a session, where the model could read more, tokens")
+    ] = 4096
+    session_conflict: Annotated[
+        Literal["wait", "refuse"],
+        Meta(description="a second turn of a session at once: `wait` for the first, or `refuse` with 409"),
+    ] = "wait"
+    session_wait_ms: Annotated[
+        int, Meta(ge=0, description="longest wait for another turn of the session, milliseconds")
+    ] = 30_000
+    session_lease_s: Annotated[
+        float,
+        Meta(ge=1, description="time after which a process that died no longer holds a session, seconds"),
+    ] = 15.0
+    session_episodes: Annotated[
+        int, Meta(ge=0, le=20, description="memories recalled for a session's prompt, at most")
+    ] = 3
+    session_memory_tokens: Annotated[
+        int, Meta(ge=0, description="of a session's prompt for recalled memories, tokens at most")
+    ] = 400
+    prompt_reserve_tokens: Annotated[
+        int, Meta(ge=0, description="of a model's context for agents' instructions and tools, tokens")
+    ] = 512
+    default_context_tokens: Annotated[
+        int, Meta(ge=1024, description="context of models whose entry does not say, tokens")
+    ] = 8192
+    compaction_at: Annotated[
+        float, Meta(gt=0, lt=1, description="share of the prompt's limit from which old turns are folded")
+    ] = 0.70
+    compaction_folds: Annotated[
+        float, Meta(gt=0, lt=1, description="share of the turns folded at a time, at least")
+    ] = 0.20
+    compaction_poll_s: Annotated[
+        float, Meta(gt=0, description="pause between two looks for sessions to fold, seconds")
+    ] = 2.0
+    summarizer: Annotated[
+        Literal["extractive", "provider"],
+        Meta(description="who folds turns: rules, or the model `summarizer_model`"),
+    ] = "extractive"
+    summarizer_model: Annotated[
+        str, Meta(description="model of the catalog that summarizes; `auto` for its default")
+    ] = "auto"
 
     @property
     def database(self) -> str:

@@ -12,7 +12,7 @@ from cloud import catalog
 from cloud.adapters.database import Database, open_database
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.orchestrator import Orchestrator
-from cloud.ports import Answering, Provider
+from cloud.ports import Answering, CheckpointStore, Provider, SessionStore
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
@@ -22,6 +22,7 @@ from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
+from cloud.wiring_sessions import open_sessions
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,8 @@ class Cloud:
     catalog: Catalog
     providers: Mapping[str, Provider]
     answering: Answering
+    sessions: SessionStore
+    checkpoints: CheckpointStore
     metrics: Metrics
     started_at: int
     """Unix time, seconds."""
@@ -47,13 +50,27 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
         providers = {
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
+        models = catalog.catalog_of(file)
+        sessions = await open_sessions(
+            Orchestrator(providers=providers, tracing=instruments.tracing),
+            settings=settings,
+            database=database,
+            file=file,
+            catalog=models,
+            providers=providers,
+            recall=None,
+            log=instruments.log,
+            stack=stack,
+        )
         yield Cloud(
             settings=settings,
             keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
             database=database,
-            catalog=catalog.catalog_of(file),
+            catalog=models,
             providers=providers,
-            answering=Orchestrator(providers=providers, tracing=instruments.tracing),
+            answering=sessions.answering,
+            sessions=sessions.store,
+            checkpoints=sessions.store,
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

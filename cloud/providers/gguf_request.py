@@ -99,10 +99,21 @@ def _message(message: Message, *, at: str) -> dict[str, str]:
             if part.type != "text":
                 param = f"{at}.content[{index}]"
                 raise InvalidRequest(f"`{param}`: this model reads text only, not `{part.type}`", param=param)
-    # The template marks turns with control tokens, and the runtime believes them wherever they stand: a
-    # message that spells one could speak in another role. A space inside makes it the text it claims to be.
-    text = _CONTROL_TOKEN.sub("< |", message.text)
-    return {"role": "system" if message.role == "developer" else message.role, "content": text}
+    return {"role": template_role(message), "content": harmless(message.text)}
+
+
+def template_role(message: Message) -> str:
+    """What the template calls whoever speaks."""
+    return "system" if message.role == "developer" else message.role
+
+
+def harmless(text: str) -> str:
+    """The text without control tokens.
+
+    The template marks turns with them, and the runtime believes them wherever they stand: a message that
+    spells one could speak in another role. A space inside makes it the text it claims to be.
+    """
+    return _CONTROL_TOKEN.sub("< |", text)
 
 
 def _stops(stop: str | list[str]) -> list[str]:

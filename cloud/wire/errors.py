@@ -6,10 +6,12 @@ WaysideError
 ├── PermissionDenied 403
 ├── NotFound 404 ── ModelNotFound
 ├── MethodNotAllowed 405
+├── SessionConflict 409             another turn of the same session is under way
 ├── Overloaded 429                  our own queue is full: come back later
 ├── DeadlineExceeded 504
 ├── NotStored 504                   the caller wanted a stored answer or none
 ├── UpstreamUnavailable 503         nobody answered: refused, reset, timed out
+├── StorageFull 507                 nothing was written
 ├── UpstreamBroken 502              somebody answered, but not with a whole answer
 ├── UpstreamRefused <its status>    the upstream's own error, told as it was
 └── InternalError 500
@@ -89,6 +91,19 @@ class MethodNotAllowed(WaysideError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class SessionConflict(WaysideError):
+    status = 409
+    type = "invalid_request_error"
+    code = "session_conflict"
+
+
+class StorageFull(WaysideError):
+    """The store took nothing of it."""
+
+    status = 507
+    code = "storage_full"
 
 
 class Overloaded(WaysideError):

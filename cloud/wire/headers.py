@@ -25,6 +25,8 @@ TIER = "wayside-tier"
 INJECTION = "wayside-injection"
 DEADLINE_MS = "wayside-deadline-ms"
 ROUTE = "wayside-route"
+CONTEXT = "wayside-context"
+"""What a session's prompt was made of, and what it cost."""
 
 BELIEVED_FROM_AN_EDGE_ONLY = frozenset({TENANT, INTENT, CONFIDENCE, COMPLEXITY, AGENT, TIER, INJECTION})
 """What an edge knows about a request. From anyone else these are ignored."""

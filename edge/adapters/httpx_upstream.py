@@ -69,4 +69,4 @@ class HttpxUpstream:
 
 
 def _is_for_the_client(name: str) -> bool:
-    return name == names.SESSION or name.startswith("x-ratelimit-")
+    return name in (names.SESSION, names.CONTEXT) or name.startswith("x-ratelimit-")

@@ -42,6 +42,9 @@ ENDPOINTS = {
 }
 """Path -> label. Metrics have one series a label, so a path nobody serves is `other`."""
 
+FAMILIES = {"/v1/sessions": "sessions"}
+"""The same for paths that begin so."""
+
 
 class Intake:
     """ASGI middleware around a whole service."""
@@ -65,7 +68,7 @@ class Intake:
         record = Record(
             request_id=names.accepted_request_id(headers.get(names.REQUEST_ID)) or _new_request_id(),
             method=scope["method"],
-            endpoint=ENDPOINTS.get(scope["path"], "other"),
+            endpoint=_endpoint(scope["path"]),
         )
         scope["wayside.record"] = record
         exchange = _Exchange(receive, send, record)
@@ -248,6 +251,11 @@ async def render_http_exception(request: Request, error: Exception) -> Response:
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def _endpoint(path: str) -> str:
+    label = ENDPOINTS.get(path)
+    return label or next((name for start, name in FAMILIES.items() if path.startswith(start)), "other")
 
 
 def _host_name(host: str) -> str:

@@ -1,0 +1,1 @@
+"""What agents can have done: built-in tools, databases, MCP servers."""

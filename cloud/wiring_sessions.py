@@ -1,0 +1,119 @@
+"""Opens what keeps conversations: store, leases, token counters, the background that folds turns."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud.adapters.database import Database
+from cloud.adapters.sql_sessions import SqlSessions
+from cloud.adapters.tokens import ByteTokens, tokens_of_file, tokens_of_vocabulary
+from cloud.catalog import Catalog, CatalogFile, LocalConfig
+from cloud.conversations import Conversations, PromptLimits
+from cloud.memory.compact import Compactor
+from cloud.memory.fold import FoldPolicy
+from cloud.memory.summarize import ExtractiveSummarizer
+from cloud.ports import Answering, Provider, Recall, Tokens
+from cloud.providers.gguf_vocabulary import read_vocabulary
+from cloud.providers.weights import find_weights
+from cloud.session_leases import Leases
+from cloud.settings import CloudSettings
+from cloud.wire.errors import UpstreamUnavailable
+from cloud.wire.service.observe import Log
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sessions:
+    """Conversations, opened."""
+
+    answering: Answering
+    store: SqlSessions
+    compactor: Compactor
+
+
+async def open_sessions(
+    inner: Answering,
+    *,
+    settings: CloudSettings,
+    database: Database,
+    file: CatalogFile,
+    catalog: Catalog,
+    providers: Mapping[str, Provider],
+    recall: Recall | None,
+    log: Log,
+    stack: AsyncExitStack,
+) -> Sessions:
+    """Conversations around `inner`; what runs in the background ends with `stack`."""
+    store = SqlSessions(database, lease_s=settings.session_lease_s, compaction_at=settings.compaction_at)
+    await store.mark_due()
+    tokens_of = token_counters(file)
+    compactor = Compactor(
+        store=store,
+        summarizer=ExtractiveSummarizer(),
+        fallback=ExtractiveSummarizer(),
+        tokens_of=tokens_of,
+        policy=FoldPolicy(at=settings.compaction_at, folds=settings.compaction_folds),
+        log=log,
+        poll_s=settings.compaction_poll_s,
+    )
+
+    def wake(tenant: str, session: str) -> None:
+        compactor.wake()
+
+    leases = Leases(
+        store,
+        conflict=settings.session_conflict,
+        wait_s=settings.session_wait_ms / 1000,
+        term_s=settings.session_lease_s,
+    )
+    stack.push_async_callback(leases.close)
+    folding = asyncio.create_task(compactor.run())
+    stack.push_async_callback(_stopped, folding)
+    return Sessions(
+        answering=Conversations(
+            inner=inner,
+            store=store,
+            leases=leases,
+            recall=recall,
+            tokens_of=tokens_of,
+            limits=PromptLimits(
+                prompt_tokens=settings.session_prompt_tokens,
+                context_tokens=settings.default_context_tokens,
+                reserve_tokens=settings.prompt_reserve_tokens,
+                memory_tokens=settings.session_memory_tokens,
+                episodes=settings.session_episodes,
+            ),
+            on_append=wake,
+        ),
+        store=store,
+        compactor=compactor,
+    )
+
+
+def token_counters(file: CatalogFile) -> Callable[[str | None], Tokens]:
+    """How each model of the catalog counts; an unknown name is counted by its bytes."""
+    counters: dict[str, Tokens] = {}
+    for model in file.models:
+        provider = file.providers[model.provider]
+        if model.tokenizer_file is not None:
+            counters[model.name] = tokens_of_file(Path(model.tokenizer_file))
+        elif isinstance(provider, LocalConfig):
+            counters[model.name] = _of_local(provider)
+    by_bytes = ByteTokens()
+    return lambda name: counters.get(name or "", by_bytes)
+
+
+def _of_local(config: LocalConfig) -> Tokens:
+    try:
+        path = find_weights(Path(config.model_path) if config.model_path else None)
+    except UpstreamUnavailable:  # its provider says so when it is opened
+        return ByteTokens()
+    return tokens_of_vocabulary(read_vocabulary(path))
+
+
+async def _stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
