@@ -55,7 +55,9 @@ def command(
         "--json",
         type=Path,
         metavar="FILE",
-        help="write the figures there as well; - for figures alone, on standard output",
+        nargs="?",
+        const=STDOUT,
+        help="write the figures there as well; without a FILE, or with -, print them and nothing else",
     )
     return parser
 

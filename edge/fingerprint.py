@@ -9,6 +9,7 @@ import msgspec
 
 from cloud.wire.chat import ChatRequest
 from edge.domain import Keys, Scope
+from edge.standalone import stands_alone
 
 CANNOT_CHANGE_THE_ANSWER = frozenset(
     {
@@ -34,14 +35,26 @@ def keys_of(*, tenant: str, body: Mapping[str, Any], bundle: str, policy: str) -
     """
     fields = _answer_fields(body)
     entry = _digest(["entry", tenant, bundle, policy, fields])
-    around = [*fields["messages"]]
-    for index in range(len(around) - 1, -1, -1):
-        if around[index]["role"] == "user":
-            # The place of the question stays, its text goes.
-            around[index] = {key: value for key, value in around[index].items() if key != "content"}
-            break
+    around = _around_the_question(fields["messages"])
     scope = _digest(["scope", tenant, bundle, policy, fields | {"messages": around}])
     return Keys(entry=entry, scope=Scope(tenant=tenant, digest=scope))
+
+
+def _around_the_question(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages without the last question's text, and without what came before one that stands alone."""
+    around = [*messages]
+    for index in range(len(around) - 1, -1, -1):
+        question = around[index]
+        if question["role"] == "user":
+            # The place of the question stays, its text goes.
+            around[index] = {key: value for key, value in question.items() if key != "content"}
+            text = question.get("content")
+            before = around[:index]
+            told = [one for one in before if one["role"] in ("system", "developer")]
+            if len(told) < len(before) and isinstance(text, str) and stands_alone(text):
+                around[:index] = told
+            break
+    return around
 
 
 def _answer_fields(document: Mapping[str, Any]) -> dict[str, Any]:

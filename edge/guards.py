@@ -47,6 +47,14 @@ def differing(first: str, second: str) -> str | None:
     return None
 
 
+def hard_difference(first: str, second: str) -> str | None:
+    """As `differing`, without the guards whose question a network that reads both answers better."""
+    one, other = Text(first), Text(second)
+    if len(first) > MOST_CHARACTERS or len(second) > MOST_CHARACTERS:
+        return "too long"
+    return next((name for name, agrees in _GUARDS if name not in SOFT and not agrees(one, other)), None)
+
+
 def _english(text: Text) -> bool:
     letters = [char for char in text.raw if char.isalpha()]
     foreign = sum(not char.isascii() for char in letters)
@@ -329,4 +337,6 @@ _GUARDS: tuple[tuple[str, Callable[[Text, Text], bool]], ...] = (
     ("direction", _same_direction),
     ("scope", _same_reach),
 )
+SOFT = frozenset({"question type", "scope"})
+"""Guards of last resort: they refuse every other true rewording, and decide only where nobody reads both."""
 GUARD_NAMES = ("too long", *(name for name, _ in _GUARDS))

@@ -18,7 +18,7 @@ from edge.domain import (
 )
 from edge.routes import Routed
 
-VERSION = "1"
+VERSION = "2"
 """Goes up when the same answers must no longer be found under the same requests: guards, personal
 words, keys."""
 

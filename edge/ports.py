@@ -80,8 +80,8 @@ class Verifier(Protocol):
 class PairScorer(Protocol):
     """Reads two questions together."""
 
-    async def probability(self, first: str, second: str) -> float:
-        """Calibrated probability in [0, 1] that one answer serves both."""
+    async def probability(self, first: str, second: str, similarity: float) -> float:
+        """Calibrated probability in [0, 1] that one answer serves both; `similarity` is their cosine."""
         ...
 
 

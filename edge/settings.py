@@ -10,6 +10,7 @@ from cloud.wire.service.cli import default_keys_file
 from cloud.wire.service.settings import Secret, ServiceSettings, StartUpError
 
 _SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "general"
+_SHIPPED_VERIFIER = _SHIPPED_BUNDLE.parent / "verifier"
 
 
 class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -75,7 +76,17 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = 100_000
     semantic_min_similarity: Annotated[
         float, Meta(ge=-1, le=1, description="cosine below which a stored question is not even verified")
-    ] = 0.7
+    ] = 0.45
+    verifier_bundle: Annotated[
+        Path | None,
+        Meta(description="folder of the verifier; if unset, the one that came with the edge, where it did"),
+    ] = None
+    verifier_threshold: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(
+            description="probability from which one answer serves two questions; if unset, the verifier says"
+        ),
+    ] = None
 
     @property
     def keys_path(self) -> Path:
@@ -84,6 +95,13 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     @property
     def bundle_path(self) -> Path:
         return self.bundle or _SHIPPED_BUNDLE
+
+    @property
+    def verifier_path(self) -> Path | None:
+        """None where an edge without one answers reworded questions from the guards alone."""
+        if self.verifier_bundle is None and not _SHIPPED_VERIFIER.is_dir():
+            return None
+        return self.verifier_bundle or _SHIPPED_VERIFIER
 
     @property
     def knowledge_path(self) -> Path:

@@ -4,15 +4,16 @@ import re
 
 from edge.domain import Candidate, Refused, Verdict, Verified
 from edge.guard_text import Text
-from edge.guards import differing
+from edge.guards import differing, hard_difference
 from edge.ports import PairScorer
 
 _COURTESY = re.compile(
-    r"^(?:(?:hi|hello|hey|ok|okay|please|so|well)(?: there)?[\s,.!:-]+)+"
+    r"^(?:(?:hi|hello|hey|ok|okay|please|so|well|um|uh|er|(?:good )?(?:morning|afternoon|evening)(?=[,.!])"
+    r"|sorry(?= to bother|,)|quick question|just wondering)(?: there)?[\s,.!:-]+)+"
     r"|^(?:can|could|would|will) you (?:please |kindly )?(?:tell|explain|show)(?: to)? me(?: about)?[\s,:]+"
     r"|^(?:please |kindly )?(?:tell|explain|show)(?: to)? me[\s,:]+"
     r"|^i (?:want|would like|need|am trying) to know[\s,:]+|^i am wondering[\s,:]+|^do you know[\s,:]+"
-    r"|[\s,]+(?:please|thanks|thank you|thx)[\s.!?]*$",
+    r"|[\s,]+(?:please|thanks(?: in advance)?|thank you(?: very much)?|thx|cheers|ta)[\s.!?]*$",
     re.IGNORECASE,
 )
 _HOW_TO = re.compile(
@@ -30,7 +31,7 @@ _SPELLINGS = {
 
 
 class GuardedVerifier:
-    """Verifies what passes every guard and is either the same but for its wrapping, or scored so."""
+    """Verifies what passes the guards and is either the same but for its wrapping, or scored so."""
 
     def __init__(self, *, scorer: PairScorer | None = None, threshold: float = 0.9) -> None:
         """`threshold`: the scorer's probability from which one answer serves both."""
@@ -40,11 +41,12 @@ class GuardedVerifier:
     async def check(self, question: str, candidate: Candidate) -> Verdict:
         if wrapped_alike(question, candidate.question):
             return Verified(probability=1.0)
-        if (guard := differing(question, candidate.question)) is not None:
+        guards = differing if self._scorer is None else hard_difference
+        if (guard := guards(unwrapped(question), unwrapped(candidate.question))) is not None:
             return Refused(reason=guard)
         if self._scorer is None:
             return Refused(reason="reworded")
-        probability = await self._scorer.probability(question, candidate.question)
+        probability = await self._scorer.probability(question, candidate.question, candidate.similarity)
         if not probability >= self._threshold:  # a NaN is refused
             return Refused(reason="below threshold")
         return Verified(probability=probability)
@@ -60,10 +62,16 @@ def wrapped_alike(first: str, second: str) -> bool:
     return differing(first, second) is None and bare(first) == bare(second)
 
 
+def unwrapped(text: str) -> str:
+    """A question without greetings, thanks and polite detours."""
+    stripped = text.strip()
+    while (shorter := _COURTESY.sub("", stripped).strip()) != stripped and shorter:
+        stripped = shorter
+    return stripped
+
+
 def bare(text: str) -> tuple[str, ...]:
     """A question without its wrapping, as a sequence of words."""
-    stripped = Text(text).plain.strip()
-    while (shorter := _COURTESY.sub("", stripped).strip()) != stripped:
-        stripped = shorter
+    stripped = unwrapped(Text(text).plain)
     stripped = _HOW_TO.sub("how to ", stripped)
     return tuple(_SPELLINGS.get(word, word) for word in Text(stripped).tokens if word not in _ARTICLES)

@@ -17,6 +17,7 @@ from edge.adapters.httpx_upstream import HttpxUpstream
 from edge.adapters.knowledge import open_knowledge
 from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
 from edge.adapters.onnx_encoder import OnnxEncoder
+from edge.adapters.onnx_verifier import OnnxVerifier
 from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.breaker import BreakingUpstream
 from edge.bundle import BundleRefused
@@ -25,7 +26,7 @@ from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.known import KnowledgeRefused, load_known
 from edge.pipeline import Pipeline
-from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream
+from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream, Verifier
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.sessions import Sessions
 from edge.settings import EdgeSettings
@@ -107,7 +108,7 @@ async def open_edge_with(
             encoder=encoder,
             semantic=semantic,
             knowledge=await _open_knowledge(settings, encoder),
-            verifier=GuardedVerifier(),
+            verifier=_open_verifier(settings, encoder, stack),
             routes=routes.current,
             thresholds=thresholds,
         )
@@ -203,6 +204,18 @@ def _open_routes(settings: EdgeSettings, instruments: Instruments, metrics: Edge
         return WatchedRoutes(settings.routes_file or DEFAULT_FILE, told=told)
     except RoutesRefused as error:
         raise StartUpError(str(error)) from error
+
+
+def _open_verifier(settings: EdgeSettings, encoder: Encoder | None, stack: AsyncExitStack) -> Verifier:
+    if encoder is None or settings.verifier_path is None:
+        return GuardedVerifier()
+    try:
+        scorer = OnnxVerifier.open(settings.verifier_path)
+    except BundleRefused as error:
+        raise StartUpError(f"verifier: {error}") from error
+    stack.callback(scorer.close)
+    threshold = settings.verifier_threshold or scorer.manifest.threshold
+    return GuardedVerifier(scorer=scorer, threshold=threshold)
 
 
 def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instruments) -> Upstream:

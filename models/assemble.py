@@ -51,11 +51,11 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
     student = load_student(collection, recipe, run / "student.pt")
     straightness = restore(student, collection, recipe, run)
     # A pack's own texts say nothing of attacks and tools: heads on its frozen features learn them
-    # elsewhere. Complexity is always learned so.
+    # elsewhere.
     others = collect("general", data_directory())
     missing = tuple(name for name in SIGNALS if name not in recipe.signals)
     drawn = [one for one in others.train if not missing or share(f"drawn {one.text}") < BORROWED]
-    recipe = attach(student, drawn, recipe, tuple(dict.fromkeys(("complexity", *missing))))
+    recipe = attach(student, drawn, recipe, tuple(dict.fromkeys((*recipe.attached, *missing))))
     if missing:
         extra = [one for one in others.validation if any(name in one.signals for name in missing)]
         told = [replace(one, intent=None, signals=_without_scope(one)) for one in extra]

@@ -73,7 +73,12 @@ def _train(options: argparse.Namespace) -> None:
     from models.stages import train_stage
 
     train_stage(
-        options.pack, options.run_name, recipe=options.recipe, start=options.start, taught=options.taught
+        options.pack,
+        options.run_name,
+        recipe=options.recipe,
+        start=options.start,
+        taught=options.taught,
+        member=options.member,
     )
 
 
@@ -87,6 +92,18 @@ def _export(options: argparse.Namespace) -> None:
     from models.stages import export_stage
 
     export_stage(options.pack, options.run_name, out=options.out)
+
+
+def _verifier(options: argparse.Namespace) -> None:
+    from models.verifier import BUNDLE, calibrate_stage, export_stage, train_stage
+
+    match options.stage:
+        case "train":
+            train_stage(with_quora=not options.without_quora)
+        case "export":
+            export_stage(options.out or BUNDLE)
+        case _:
+            calibrate_stage(options.out or BUNDLE)
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -138,10 +155,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--run", dest="run_name", help="name of the run; default PACK-plain")
     one.add_argument("--recipe", default="recipe.toml", help="file in the pack's folder")
     one.add_argument("--start", help="run whose weights to begin with")
+    one.add_argument("--member", type=int, default=0, help="which network of the recipe's ensemble")
     one.add_argument("--taught", action="store_true", help="learn from the labels `distill` wrote")
     one.set_defaults(run=_train)
 
-    one = commands.add_parser("distill", help="train a teacher, then a student on both's labels")
+    one = commands.add_parser("distill", help="train the teachers, then a student on their labels")
     one.add_argument("pack")
     one.set_defaults(run=_distill)
 
@@ -150,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--run", dest="run_name", help="default PACK-student, else PACK-plain")
     one.add_argument("--out", type=Path, help="folder of the bundle; default models/bundles/PACK")
     one.set_defaults(run=_export)
+
+    one = commands.add_parser("verifier", help="train or export the network that reads two questions")
+    one.add_argument("stage", choices=("train", "export", "calibrate"))
+    one.add_argument("--without-quora", action="store_true", help="train on written and edited pairs alone")
+    one.add_argument("--out", type=Path, help="folder of the bundle; default models/bundles/verifier")
+    one.set_defaults(run=_verifier)
 
     one = commands.add_parser("table", help="measure every bar of the shipped bundles")
     one.add_argument("--quick", action="store_true", help="leave out what takes minutes")

@@ -47,14 +47,14 @@ class Served(nn.Module):
 class ServedConfig(BertOnnxConfig):  # type: ignore[misc]
     """Names and free axes of the exported graph."""
 
-    def __init__(self, config: Any, *, names: tuple[str, ...]) -> None:
+    def __init__(self, config: Any, *, read: tuple[str, ...], names: tuple[str, ...]) -> None:
         super().__init__(config, task="feature-extraction")
+        self.read = read
         self.names = names
 
     @property
     def inputs(self) -> dict[str, dict[int, str]]:
-        axes = {0: "batch_size", 1: "sequence_length"}
-        return {"input_ids": axes, "attention_mask": axes}
+        return {name: {0: "batch_size", 1: "sequence_length"} for name in self.read}
 
     @property
     def outputs(self) -> dict[str, dict[int, str]]:
@@ -72,11 +72,19 @@ class Parity:
 
 
 def export_int8(served: Served, directory: Path) -> tuple[Path, Path]:
-    """Writes `fp32.onnx` and the per-channel int8 `model.onnx`; returns both paths."""
+    """Writes an encoder bundle's `fp32.onnx` and the per-channel int8 `model.onnx`; returns both paths."""
+    names = ("embedding", "route", "out_of_scope", *served.signals[1:])
+    return quantized(served, directory, inputs=("input_ids", "attention_mask"), outputs=names)
+
+
+def quantized(
+    served: nn.Module, directory: Path, *, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> tuple[Path, Path]:
+    """Writes `fp32.onnx` and the per-channel int8 `model.onnx` of a BERT-like network with a `config`."""
     directory.mkdir(parents=True, exist_ok=True)
     plain = directory / "plain.onnx"
-    names = ("embedding", "route", "out_of_scope", *served.signals[1:])
-    export(served.eval(), ServedConfig(served.config, names=names), plain, opset=OPSET)
+    config = ServedConfig(served.config, read=inputs, names=outputs)
+    export(served.eval(), config, plain, opset=OPSET)
     fused = graph_optimizer.optimize_model(
         str(plain),
         "bert",

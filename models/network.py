@@ -85,6 +85,11 @@ class Student(nn.Module):
         )
 
 
+def device() -> torch.device:
+    """Where networks train and read: the GPU when there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def freeze(student: Student, *, layers: int) -> None:
     """Keeps the word embeddings, and the lowest transformer layers, as the base has them."""
     for parameter in student.encoder.embeddings.parameters():

@@ -42,6 +42,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Softens the teachers' labels."""
     teaching: float = 0.7
     """Share of the route loss that comes from the teachers, where there are any."""
+    ensemble: int = 1
+    """Networks trained by this recipe, each from a seed of its own: teachers are several."""
+    attached: tuple[str, ...] = ("complexity",)
+    """Signal heads fitted anew on the finished network's frozen features."""
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from edge.bundle import Window
 from models.dataset import Collection, Example, share
-from models.network import Student, base_directory, batch, freeze, token_ids, tokenizer, window
+from models.network import Student, base_directory, batch, device, freeze, token_ids, tokenizer, window
 from models.noise import noisy
 from models.recipe import Recipe
 
@@ -59,7 +59,7 @@ def train(
     """Trains, or goes on from `run`'s checkpoint; leaves `student.pt` in `run`."""
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    where = device()
     base = base_directory()
     made = tokenizer(base)
     kept = window(made, max_tokens=recipe.train_tokens)
@@ -71,9 +71,9 @@ def train(
         signals=len(signal_names(recipe)),
         hidden=recipe.hidden,
         dropout=recipe.dropout,
-    ).to(device)
+    ).to(where)
     if start is not None:
-        student.load_state_dict(torch.load(start, weights_only=True))
+        student.load_state_dict(torch.load(start, weights_only=True, map_location=where))
     freeze(student, layers=recipe.frozen_layers)
     student.train()
     plan = _plan(examples, recipe)
@@ -87,7 +87,7 @@ def train(
         torch.manual_seed(recipe.seed * 1_000_003 + step)
         rows = plan[step]
         texts = [_augmented(examples[row], recipe, rng, ordinary) for row in rows]
-        loss, parts = _loss(student, targets, rows, _tensors(texts, made, kept, device), recipe)
+        loss, parts = _loss(student, targets, rows, _tensors(texts, made, kept, where), recipe)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()
@@ -104,23 +104,23 @@ def train(
 def _loss(
     student: Student, targets: Targets, rows: list[int], inputs: tuple[Tensor, Tensor], recipe: Recipe
 ) -> tuple[Tensor, dict[str, float]]:
-    device = inputs[0].device
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    where = inputs[0].device
+    with torch.autocast(where.type, dtype=torch.bfloat16):
         outputs = student(*inputs)
     logits = outputs.route.float()
     parts: dict[str, Tensor] = {}
-    route = targets.route[rows].to(device)
+    route = targets.route[rows].to(where)
     known = route.sum(1) > 0
     if bool(known.any()):
         smoothed = route * (1 - recipe.label_smoothing) + recipe.label_smoothing / route.shape[1]
         hard = -(smoothed * logits.log_softmax(1)).sum(1)
         if targets.teacher is not None:
             heat = recipe.temperature
-            soft = (targets.teacher[rows].to(device) / heat).softmax(1)
+            soft = (targets.teacher[rows].to(where) / heat).softmax(1)
             taught = -(soft * (logits / heat).log_softmax(1)).sum(1) * heat
             hard = (1 - recipe.teaching) * hard + recipe.teaching * taught
         parts["route"] = hard[known].mean() * known.float().mean() * recipe.weights.get("route", 1.0)
-    wanted = targets.signals[rows].to(device)
+    wanted = targets.signals[rows].to(where)
     for index, name in enumerate(signal_names(recipe)):
         told = ~wanted[:, index].isnan()
         if bool(told.any()):
@@ -128,7 +128,7 @@ def _loss(
                 outputs.signals[told, index].float(), wanted[told, index]
             )
             parts[name] = error * told.float().mean() * recipe.weights.get(name, 1.0)
-    reference = targets.reference[rows].to(device)
+    reference = targets.reference[rows].to(where)
     held = reference.abs().sum(1) > 0
     if bool(held.any()) and recipe.keep > 0:
         strayed = 1 - (outputs.embedding.float()[held] * reference[held]).sum(1).mean()
@@ -171,12 +171,13 @@ def references(texts: Sequence[str], run: Path) -> Tensor:
         made = Tokenizer.from_file(str(base / "tokenizer.json"))
         made.no_padding()
         kept = window(made, max_tokens=256)
-        reference = Student(base, labels=2, signals=1, hidden=0, dropout=0.0).eval()
-        for index in tqdm(range(0, len(missing), 64), desc="references", mininterval=10):
-            texts_now = missing[index : index + 64]
-            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-                rows = [token_ids(made, text, kept=kept) for text in texts_now]
-                embeddings = reference(*batch(rows)).embedding.float().numpy()
+        where = device()
+        reference = Student(base, labels=2, signals=1, hidden=0, dropout=0.0).to(where).eval()
+        for index in tqdm(range(0, len(missing), 256), desc="references", mininterval=10):
+            texts_now = missing[index : index + 256]
+            with torch.no_grad(), torch.autocast(where.type, dtype=torch.bfloat16):
+                inputs = _tensors(texts_now, made, kept, where)
+                embeddings = reference(*inputs).embedding.float().cpu().numpy()
             known |= dict(zip(texts_now, embeddings, strict=True))
         np.savez(file, texts=np.array(list(known)), embeddings=np.stack(list(known.values())))
     zeros = np.zeros(384, dtype=np.float32)
@@ -237,9 +238,9 @@ def _optimizer(
     return optimizer, schedule
 
 
-def _tensors(texts: list[str], made: Tokenizer, kept: Window, device: torch.device) -> tuple[Tensor, Tensor]:
+def _tensors(texts: list[str], made: Tokenizer, kept: Window, where: torch.device) -> tuple[Tensor, Tensor]:
     ids, mask = batch([token_ids(made, text, kept=kept) for text in texts])
-    return ids.to(device), mask.to(device)
+    return ids.to(where), mask.to(where)
 
 
 def _save(
@@ -265,7 +266,7 @@ def _resume(
     file = run / "checkpoint.pt"
     if not file.exists():
         return 0
-    state = torch.load(file, weights_only=True)
+    state = torch.load(file, weights_only=True, map_location=device())
     student.load_state_dict(state["student"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])

@@ -134,3 +134,20 @@ def test_a_changed_unknown_field_always_matters(one: dict[str, Any], other: Any)
     changed = one | {"x": other}
     same = json.dumps(changed, sort_keys=True) == json.dumps(one, sort_keys=True)
     assert (keys(BASE | changed).entry == keys(BASE | one).entry) is same
+
+
+def test_a_question_that_stands_alone_is_found_again_after_another_conversation() -> None:
+    alone = "Which documents do visitors need to enter the Quillfax archive?"
+    before, other = with_message(3, content=alone), with_message(3, content=alone)
+    other["messages"][1] = {"role": "user", "content": "Something else entirely"}
+    assert keys(before).scope == keys(other).scope
+    assert keys(before).entry != keys(other).entry
+    other["messages"][0] = {"role": "system", "content": "Be long."}
+    assert keys(before).scope != keys(other).scope
+
+
+def test_a_question_that_leans_on_its_conversation_is_found_in_that_one_alone() -> None:
+    leaning = with_message(3, content="How much does it cost?")
+    other = with_message(3, content="How much does it cost?")
+    other["messages"][1] = {"role": "user", "content": "Something else entirely"}
+    assert keys(leaning).scope != keys(other).scope

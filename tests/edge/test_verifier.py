@@ -15,7 +15,7 @@ class FakeScorer:
         self._probability = probability
         self.asked = 0
 
-    async def probability(self, first: str, second: str) -> float:
+    async def probability(self, first: str, second: str, similarity: float) -> float:
         self.asked += 1
         return self._probability
 
@@ -74,3 +74,16 @@ async def test_a_scorer_is_not_asked_about_what_a_guard_refused() -> None:
     scorer = FakeScorer(1.0)
     assert await verdict("What is 2 + 2?", "What is 2 + 3?", scorer) == Refused(reason="numbers")
     assert scorer.asked == 0
+
+
+async def test_a_scorer_decides_where_the_guards_of_last_resort_would_refuse() -> None:
+    first, second = "Can I check out late?", "How do I check out late?"
+    assert await verdict(first, second) == Refused(reason="question type")
+    assert await verdict(first, second, FakeScorer(0.95)) == Verified(probability=0.95)
+
+
+async def test_a_greeting_is_not_a_time_of_day() -> None:
+    asked = await verdict(
+        "Morning! What is your returns window?", "How long may I take to return goods?", FakeScorer(1)
+    )
+    assert asked == Verified(probability=1)
