@@ -150,10 +150,10 @@ class Summarizer(Protocol):
     """Folds turns into what is worth keeping of them."""
 
     async def summarize(
-        self, turns: Sequence[Turn], previous: State, *, max_tokens: int, tokens: Tokens
+        self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int, tokens: Tokens
     ) -> Summary:
         """`previous` and `turns` together, at most `max_tokens` of `tokens` in a prompt.
 
-        Raises a WaysideError when it cannot.
+        `tenant` is whose conversation it is, and who pays for it. Raises a WaysideError when it cannot.
         """
         ...

@@ -22,6 +22,11 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = Secret("")
 
+    role: Annotated[
+        Literal["all", "api", "worker"],
+        Meta(description="`api` answers and leaves background work to processes that are `worker` or `all`"),
+    ] = "all"
+
     # Sessions
     session_prompt_tokens: Annotated[
         int, Meta(ge=256, description="longest prompt of a session, where the model could read more, tokens")

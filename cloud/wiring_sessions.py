@@ -15,13 +15,15 @@ from cloud.conversations import Conversations, PromptLimits
 from cloud.memory.compact import Compactor
 from cloud.memory.fold import FoldPolicy
 from cloud.memory.summarize import ExtractiveSummarizer
-from cloud.ports import Answering, Provider, Recall, Tokens
+from cloud.memory.summarize_by_model import ModelSummarizer
+from cloud.ports import Answering, Provider, Recall, Summarizer, Tokens
 from cloud.providers.gguf_vocabulary import read_vocabulary
 from cloud.providers.weights import find_weights
 from cloud.session_leases import Leases
 from cloud.settings import CloudSettings
-from cloud.wire.errors import UpstreamUnavailable
+from cloud.wire.errors import ModelNotFound, UpstreamUnavailable
 from cloud.wire.service.observe import Log
+from cloud.wire.service.settings import StartUpError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +53,7 @@ async def open_sessions(
     tokens_of = token_counters(file)
     compactor = Compactor(
         store=store,
-        summarizer=ExtractiveSummarizer(),
+        summarizer=_summarizer(settings, catalog, providers, tokens_of),
         fallback=ExtractiveSummarizer(),
         tokens_of=tokens_of,
         policy=FoldPolicy(at=settings.compaction_at, folds=settings.compaction_folds),
@@ -69,8 +71,8 @@ async def open_sessions(
         term_s=settings.session_lease_s,
     )
     stack.push_async_callback(leases.close)
-    folding = asyncio.create_task(compactor.run())
-    stack.push_async_callback(_stopped, folding)
+    if settings.role != "api":
+        stack.push_async_callback(_stopped, asyncio.create_task(compactor.run()))
     return Sessions(
         answering=Conversations(
             inner=inner,
@@ -89,6 +91,26 @@ async def open_sessions(
         ),
         store=store,
         compactor=compactor,
+    )
+
+
+def _summarizer(
+    settings: CloudSettings,
+    catalog: Catalog,
+    providers: Mapping[str, Provider],
+    tokens_of: Callable[[str | None], Tokens],
+) -> Summarizer:
+    if settings.summarizer == "extractive":
+        return ExtractiveSummarizer()
+    try:
+        model = catalog.resolve(settings.summarizer_model)
+    except ModelNotFound as error:
+        raise StartUpError(f"summarizer_model: {error.message}") from error
+    return ModelSummarizer(
+        provider=providers[model.provider],
+        model=model,
+        tokens=tokens_of(model.name),
+        context_tokens=model.context_tokens or settings.default_context_tokens,
     )
 
 

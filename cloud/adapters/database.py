@@ -1,7 +1,7 @@
 """One SQL database, SQLite or PostgreSQL by URL: connections, transactions, schema."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,18 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from cloud.wire.errors import StorageFull, UpstreamUnavailable
 from cloud.wire.service.settings import StartUpError
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _LOCK = 0x57415953
 """Of PostgreSQL's advisory locks the one that whoever changes the schema holds."""
+
+_DISK_FULL = "53100"
+"""Of PostgreSQL's error codes (SQLSTATE)."""
 
 
 class Database:
@@ -31,18 +36,20 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that sees one state of the database and changes nothing."""
-        async with self._engine.connect() as connection, connection.begin():
-            yield connection
+        with _translated():
+            async with self._engine.connect() as connection, connection.begin():
+                yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable once this ends normally, and undone when it raises."""
-        async with self._engine.connect() as connection:
-            if not self.is_postgresql:
-                # Taking the lock at once: one that is first needed after a read cannot be waited for.
-                connection = await connection.execution_options(wayside_writes=True)
-            async with connection.begin():
-                yield connection
+        with _translated():
+            async with self._engine.connect() as connection:
+                if not self.is_postgresql:
+                    # Taking the lock at once: one that is first needed after a read cannot be waited for.
+                    connection = await connection.execution_options(wayside_writes=True)
+                async with connection.begin():
+                    yield connection
 
 
 @asynccontextmanager
@@ -59,6 +66,10 @@ async def open_database(url: str) -> AsyncIterator[Database]:
                     await connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK})")
                 await connection.run_sync(_migrate)
                 await connection.commit()
+                if engine.dialect.name == "postgresql":
+                    # The lock is the connection's, which goes back to the pool and would keep it.
+                    await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_LOCK})")
+                    await connection.commit()
         except (OSError, SQLAlchemyError) as error:
             cause = error.orig if isinstance(error, OperationalError) and error.orig else error
             shown = engine.url.render_as_string(hide_password=True)
@@ -66,6 +77,18 @@ async def open_database(url: str) -> AsyncIterator[Database]:
         yield Database(engine)
     finally:
         await engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The database's own troubles in our terms; what a statement says of its data stays as it is."""
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        cause = getattr(error, "orig", None)
+        if getattr(cause, "sqlstate", None) == _DISK_FULL or "disk is full" in str(cause):
+            raise StorageFull("the database has no room left; nothing was written") from error
+        raise UpstreamUnavailable("the database does not answer", retry_after_s=1) from error
 
 
 def _engine(url: str) -> AsyncEngine:

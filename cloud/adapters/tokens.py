@@ -15,8 +15,10 @@ from cloud.wire.service.settings import StartUpError
 _FRAME_TOKENS = 8
 """What a chat template puts around one message, generously: no known one writes more."""
 
-_CUE_TOKENS = 32
+_CUE_TOKENS = 48
 """What it puts around the whole prompt: the cue for the answer, a default system message."""
+
+_DEFAULT_SYSTEM_TOKENS = 32
 
 _CONTROL = 3
 _CHATML = "<|im_start|>' + message['role']"
@@ -65,7 +67,7 @@ class ChatMlTokens(TokenizerTokens):
     def __init__(self, tokenizer: Tokenizer, *, default_system: bool) -> None:
         super().__init__(tokenizer)
         self._cue = self._count("<|im_start|>assistant\n")
-        self._default_system = _CUE_TOKENS if default_system else 0
+        self._default_system = _DEFAULT_SYSTEM_TOKENS if default_system else 0
 
     def of_messages(self, messages: Sequence[Message]) -> int:
         has_system = bool(messages) and template_role(messages[0]) == "system"

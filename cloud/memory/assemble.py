@@ -64,7 +64,9 @@ def assemble(material: Material, *, budget: int, memory_tokens: int, tokens: Tok
     used += state_cost
     said = [utterance.text for utterance in (*material.turns, *material.query)]
     said.append(state_text(material.state))
-    memories = _new_to(said, material.memories, left_out, tokens)
+    # Recalled for a question; nothing may stand between a tool call and its result.
+    asked_at = next((at for at, one in enumerate(material.query) if one.role == "user"), None)
+    memories = _new_to(said, material.memories if asked_at is not None else (), left_out, tokens)
     memories, memory_cost = _fitting_memories(
         memories, most=min(memory_tokens, (budget - used) // 2), left_out=left_out, tokens=tokens
     )
@@ -81,10 +83,8 @@ def assemble(material: Material, *, budget: int, memory_tokens: int, tokens: Tok
         stable.append(document_of(as_message(state_text(state))))
     stable.extend(utterance.document for utterance in (*context, *turns, *needed))
     new = [utterance.document for utterance in material.query]
-    if memories:
-        # Not between a tool call and its result.
-        at = next((n for n, utterance in enumerate(material.query) if utterance.role == "user"), 0)
-        new.insert(at, document_of(as_message(memory_text(memories))))
+    if memories and asked_at is not None:
+        new.insert(asked_at, document_of(as_message(memory_text(memories))))
     return Assembled(
         messages=(*stable, *new),
         tokens=used,

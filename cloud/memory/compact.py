@@ -88,7 +88,7 @@ class Compactor:
         folded = window.turns[:count]
         source = state_cost(window.state, tokens) + sum(costs[:count])
         most = min(self._policy.state_tokens(window.limit_tokens), source - 1)
-        state = await self._new_state(window, folded, most=most, tokens=tokens)
+        state = await self._new_state(tenant, window, folded, most=most, tokens=tokens)
         if state is None:
             self._log.event("compaction_refused", session=session, turns=count)
             return False
@@ -97,11 +97,13 @@ class Compactor:
         )
 
     async def _new_state(
-        self, window: Window, folded: tuple[Turn, ...], *, most: int, tokens: Tokens
+        self, tenant: str, window: Window, folded: tuple[Turn, ...], *, most: int, tokens: Tokens
     ) -> State | None:
         for summarizer in dict.fromkeys((self._summarizer, self._fallback)):
             try:
-                summary = await summarizer.summarize(folded, window.state, max_tokens=most, tokens=tokens)
+                summary = await summarizer.summarize(
+                    folded, window.state, tenant=tenant, max_tokens=most, tokens=tokens
+                )
             except WaysideError as error:
                 self._log.event("summarizer_failed", code=error.code or error.type)
                 continue

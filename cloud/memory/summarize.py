@@ -42,7 +42,7 @@ class ExtractiveSummarizer:
     """Facts, decisions and identifiers first; then, an exchange a line, what was talked about."""
 
     async def summarize(
-        self, turns: Sequence[Turn], previous: State, *, max_tokens: int, tokens: Tokens
+        self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int, tokens: Tokens
     ) -> Summary:
         """The port's `summarize`; see `cloud.ports.Summarizer`."""
         groups = [[sentence for turn in group for sentence in _read(turn)] for group in _said(turns)]
@@ -57,7 +57,7 @@ class ExtractiveSummarizer:
         entities = _within(_entities(sentences, previous), int(room * _ENTITIES_SHARE), cost)
         left = room - sum(map(cost, (*facts, *tasks, *entities)))
         summary = _within(_exchanges(groups, previous, facts), left, cost)
-        return _trimmed(
+        return trimmed(
             Summary(
                 facts=facts, open_tasks=tasks, summary=summary, entities=entities, written_by="extractive"
             ),
@@ -201,8 +201,8 @@ def _within(lines: Sequence[Line], most: int, cost: Callable[[Line], int]) -> tu
     return tuple(lines[position] for position in sorted(chosen))
 
 
-def _trimmed(summary: Summary, *, covered_through: int, max_tokens: int, tokens: Tokens) -> Summary:
-    """To the token: lines counted one by one may come to a little more when they stand together."""
+def trimmed(summary: Summary, *, covered_through: int, max_tokens: int, tokens: Tokens) -> Summary:
+    """Within `max_tokens` to the token, without the entities and the oldest lines where it must be."""
     facts, tasks, lines, entities = (
         list(part) for part in (summary.facts, summary.open_tasks, summary.summary, summary.entities)
     )
