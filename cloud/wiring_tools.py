@@ -46,7 +46,11 @@ async def open_tools(settings: CloudSettings, *, recall: Recall | None) -> Async
     file = config.read(settings.tools_file)
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(
-            open_sandbox(processes=settings.sandbox_processes, memory_mb=settings.sandbox_memory_mb)
+            open_sandbox(
+                settings.data_dir / "sandbox",
+                processes=settings.sandbox_processes,
+                memory_mb=settings.sandbox_memory_mb,
+            )
         )
         workspace = Workspace(sandbox)
         tools: list[Tool] = [Calculate(), RunSql(workspace), DescribeTables(workspace), DrawChart(workspace)]

@@ -33,8 +33,8 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 @pytest.fixture(scope="module")
-async def sandbox(anyio_backend: object) -> AsyncIterator[Sandbox]:
-    async with open_sandbox(processes=1) as opened:
+async def sandbox(anyio_backend: object, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
+    async with open_sandbox(tmp_path_factory.mktemp("sandbox"), processes=1) as opened:
         yield opened
 
 
