@@ -71,6 +71,17 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         str, Meta(description="model of the catalog that summarizes; `auto` for its default")
     ] = "auto"
 
+    # tools
+    tools_file: Annotated[
+        Path | None, Meta(description="TOML file of databases and MCP servers that agents may use")
+    ] = None
+    sandbox_processes: Annotated[
+        int, Meta(ge=1, le=64, description="processes that compute SQL and charts, started when first needed")
+    ] = 2
+    sandbox_memory_mb: Annotated[
+        int, Meta(ge=512, description="address space of each of them, in MB; a query may have half of it")
+    ] = 1024
+
     @property
     def database(self) -> str:
         """The database's URL."""

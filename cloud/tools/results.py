@@ -1,6 +1,10 @@
 """Rows as text for a model or a reader: a Markdown table, cut where it is too long. Pure."""
 
 from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 from cloud.tools.sandbox_jobs import Cell, Rows
 
@@ -38,6 +42,28 @@ def as_text(cell: Cell) -> str:
             return f"{cell:.10g}"
         case _:
             return str(cell)
+
+
+def cell_of(value: Any) -> Cell:
+    """What a database gave, as a cell."""
+    match value:
+        case None | bool() | float() | str():
+            return value
+        case int():
+            return value if abs(value) < 2**63 else str(value)
+        case Decimal():
+            text = f"{value:f}"
+            return text.rstrip("0").rstrip(".") if "." in text else text
+        case datetime():
+            return value.isoformat(sep=" ")
+        case date() | time():
+            return value.isoformat()
+        case timedelta() | UUID():
+            return str(value)
+        case bytes():
+            return value.hex()
+        case _:
+            return str(value)
 
 
 def _line(cells: Sequence[Cell]) -> str:

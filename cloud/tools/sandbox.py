@@ -3,7 +3,6 @@
 import asyncio
 import struct
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +29,8 @@ class Sandbox:
         self._idle: list[asyncio.subprocess.Process] = []
         self._all: set[asyncio.subprocess.Process] = set()
         self._memory_mb = memory_mb
-        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder.absolute()
         self._decoder = msgspec.msgpack.Decoder(Outcome)
 
     @property
@@ -99,10 +99,10 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(*, processes: int = 2, memory_mb: int = 1024) -> AsyncIterator[Sandbox]:
-    with tempfile.TemporaryDirectory(prefix="wayside-sandbox-") as folder:
-        sandbox = Sandbox(processes=processes, memory_mb=memory_mb, folder=Path(folder))
-        try:
-            yield sandbox
-        finally:
-            await sandbox.close()
+async def open_sandbox(folder: Path, *, processes: int = 2, memory_mb: int = 1024) -> AsyncIterator[Sandbox]:
+    """`folder` becomes the children's home; they write nothing into it."""
+    sandbox = Sandbox(processes=processes, memory_mb=memory_mb, folder=folder)
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()

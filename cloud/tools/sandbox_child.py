@@ -11,14 +11,12 @@ import struct
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, assert_never
-from uuid import UUID
 
 import msgspec
 
 from cloud.tools.columns import TypedColumn, typed
+from cloud.tools.results import cell_of
 from cloud.tools.sandbox_jobs import (
     Cell,
     Chart,
@@ -29,6 +27,8 @@ from cloud.tools.sandbox_jobs import (
     Failed,
     Job,
     Outcome,
+    Parsed,
+    ParseJob,
     QueryJob,
     Rows,
     TableData,
@@ -74,10 +74,23 @@ def _outcome(job: Job, memory_mb: int) -> Outcome:
                 return _queried(job, memory_mb)
             case ChartJob():
                 return _drawn(job)
+            case ParseJob():
+                return _parsed(job, memory_mb)
             case _:
                 assert_never(job)
     except MemoryError:
         return Failed(message="it needs more memory than it may have")
+
+
+def _parsed(job: ParseJob, memory_mb: int) -> Outcome:
+    import duckdb
+
+    with _database(memory_mb) as database:
+        try:
+            ((tree,),) = database.execute("SELECT json_serialize_sql(?)", [job.sql]).fetchall()
+        except duckdb.Error as error:
+            return Failed(message=str(error)[:1_000])
+        return Parsed(tree=str(tree))
 
 
 def _typed(table: TableData) -> list[TypedColumn]:
@@ -149,33 +162,12 @@ def _rows(cursor: "duckdb.DuckDBPyConnection", job: QueryJob) -> Rows:
     rows: list[tuple[Cell, ...]] = []
     size = 0
     while (row := cursor.fetchone()) is not None:
-        cells = tuple(_cell(value) for value in row)
+        cells = tuple(cell_of(value) for value in row)
         size += sum(len(str(cell)) for cell in cells)
         if len(rows) == job.max_rows or size > job.max_bytes:
             return Rows(columns=columns, rows=tuple(rows), is_cut=True)
         rows.append(cells)
     return Rows(columns=columns, rows=tuple(rows))
-
-
-def _cell(value: Any) -> Cell:
-    match value:
-        case None | bool() | float() | str():
-            return value
-        case int():
-            return value if abs(value) < 2**63 else str(value)
-        case Decimal():
-            text = f"{value:f}"
-            return text.rstrip("0").rstrip(".") if "." in text else text
-        case datetime():
-            return value.isoformat(sep=" ")
-        case date() | time():
-            return value.isoformat()
-        case timedelta() | UUID():
-            return str(value)
-        case bytes():
-            return value.hex()
-        case _:
-            return str(value)
 
 
 def _drawn(job: ChartJob) -> Outcome:

@@ -44,7 +44,11 @@ class ChartJob(msgspec.Struct, frozen=True, kw_only=True, tag="chart"):
     series: tuple[tuple[float | None, ...], ...]
 
 
-Job = DescribeJob | QueryJob | ChartJob
+class ParseJob(msgspec.Struct, frozen=True, kw_only=True, tag="parse"):
+    sql: str
+
+
+Job = DescribeJob | QueryJob | ChartJob | ParseJob
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, tag="described"):
@@ -69,4 +73,10 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     message: str
 
 
-Outcome = Described | Rows | Chart | Failed
+class Parsed(msgspec.Struct, frozen=True, kw_only=True, tag="parsed"):
+    """The syntax tree, as DuckDB's `json_serialize_sql` writes it."""
+
+    tree: str
+
+
+Outcome = Described | Rows | Chart | Parsed | Failed

@@ -1,6 +1,7 @@
 """`run_sql`, `describe_tables` and `draw_chart` over the tables of a request."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def workspace() -> AsyncIterator[Workspace]:
-    async with open_sandbox(processes=1) as sandbox:
+async def workspace(tmp_path: Path) -> AsyncIterator[Workspace]:
+    async with open_sandbox(tmp_path, processes=1) as sandbox:
         yield Workspace(sandbox, max_rows=3)
 
 

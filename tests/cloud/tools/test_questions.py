@@ -36,8 +36,10 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 @pytest.fixture(scope="module")
-async def answers(anyio_backend: object) -> AsyncIterator[PlainAnswers]:
-    async with open_sandbox(processes=1) as sandbox:
+async def answers(
+    anyio_backend: object, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PlainAnswers]:
+    async with open_sandbox(tmp_path_factory.mktemp("sandbox"), processes=1) as sandbox:
         yield PlainAnswers(Workspace(sandbox))
 
 

@@ -20,8 +20,8 @@ SALES = TableData(
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    async with open_sandbox(processes=1) as opened:
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    async with open_sandbox(tmp_path, processes=1) as opened:
         yield opened
 
 
@@ -186,8 +186,8 @@ async def test_charts_are_drawn(sandbox: Sandbox, kind: str) -> None:
         assert chart.content.startswith(magic)
 
 
-async def test_all_children_end_with_the_sandbox() -> None:
-    async with open_sandbox(processes=1) as sandbox:
+async def test_all_children_end_with_the_sandbox(tmp_path: Path) -> None:
+    async with open_sandbox(tmp_path, processes=1) as sandbox:
         await rows(sandbox, "SELECT 1")
         (child,) = sandbox.pids
     with pytest.raises(ProcessLookupError):
