@@ -1,33 +1,18 @@
 """`soak`: are answers lost or cut on their way through edge and cloud? Every one is checked."""
 
-import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.driving import ROOT, generator
+from bench.driving import generator
 from bench.figures import percentile
 from bench.load import Job, Result
-from bench.processes import base_environment, free_port, running
 from bench.progress import bar, unseen
-from bench.questions import questions
-from bench.start import until_healthy
-from bench.systems import Edge, Running, add_key, started
+from bench.stack import Script, stack
 from bench.tables import counted, described
 
 _MODEL = "scripted"
-_PROBE_SEED = -1
-_PROVIDERS = """\
-[providers.script]
-kind = "scripted"
-reply = "You said: {text}"
-
-[[models]]
-name = "scripted"
-provider = "script"
-"""
+_SCRIPT = Script(reply="You said: {text}", models=(_MODEL,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +25,11 @@ class Soaked:
 
 
 def soak(*, requests: int, concurrency: int, seed: int, limit_s: float) -> Soaked:
-    with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder, _stack(Path(folder)) as system:
+    with (
+        tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder,
+        stack(Path(folder), _SCRIPT) as services,
+    ):
+        system = services.edge
         job = Job(
             port=system.port,
             headers=dict(system.launch.headers),
@@ -56,26 +45,6 @@ def soak(*, requests: int, concurrency: int, seed: int, limit_s: float) -> Soake
         with bar(requests, "req") as shown, generator(job, unseen) as driver:
             shown.begin("edge and cloud")
             return Soaked(asked=requests, connections=concurrency, result=driver.run(shown.reached))
-
-
-@contextmanager
-def _stack(folder: Path) -> Iterator[Running]:
-    """An edge in front of a cloud in front of the script, each as its own command starts it."""
-    cloud_folder, edge_folder = folder / "cloud", folder / "edge"
-    for made in (cloud_folder, edge_folder):
-        made.mkdir()
-    providers = folder / "providers.toml"
-    providers.write_text(_PROVIDERS, "utf-8")
-    key = add_key("cloud", cloud_folder, tenant="edge", role="edge")
-    port = free_port()
-    edge = Edge(upstream_key=key)
-    where = ("--port", str(port), "--data-dir", str(cloud_folder), "--providers-file", str(providers))
-    command = (sys.executable, "-m", "cloud", *where)
-    with running(command, log=folder / "cloud.log", environment=base_environment(), folder=ROOT) as cloud:
-        until_healthy(cloud, port)
-        probe = next(questions("unique", model=_MODEL, streaming="never", seed=_PROBE_SEED))
-        with started(edge, upstream_port=port, folder=edge_folder, probe=probe) as system:
-            yield system
 
 
 def render(soaked: Soaked) -> str:

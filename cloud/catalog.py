@@ -51,7 +51,7 @@ class ScriptedConfig(
     """A script in place of a model, for tests and benchmarks: the same request, the same answer."""
 
     reply: str = "You said: {text}"
-    """`{text}` becomes the last user message. One word is one token."""
+    """`{text}` becomes the last user message, `{first}` the first one. One word is one token."""
     first_token_ms: Annotated[float, Meta(ge=0)] = 0.0
     tokens_per_s: Annotated[float, Meta(ge=0)] = 0.0
     """0 is without pause."""

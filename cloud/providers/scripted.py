@@ -41,7 +41,8 @@ class ScriptedProvider:
 
         messages = call.request.messages
         asked = next((message.text for message in reversed(messages) if message.role == "user"), "")
-        words = self._reply.replace("{text}", asked).split(" ")
+        first = next((message.text for message in messages if message.role == "user"), "")
+        words = self._reply.replace("{first}", first).replace("{text}", asked).split(" ")
         limit = call.request.output_limit
         spoken = words if limit is None else words[:limit]
         await _pause(self._first_token_s, call)
