@@ -28,6 +28,16 @@ def upper_bound(hits: int, of: int, *, tail: float) -> float:
     return _crossing(lambda rate: _at_most(hits, of, rate) - tail)
 
 
+def proves_at_most(rate: float, hits: int, of: int, *, confidence: float) -> bool:
+    """Whether the upper bound of `hits` out of `of` does not exceed the rate."""
+    return hits <= rate * of and _at_most(hits, of, rate) <= 1 - confidence
+
+
+def proves_above(rate: float, hits: int, of: int, *, confidence: float) -> bool:
+    """Whether the lower bound of `hits` out of `of` exceeds the rate."""
+    return hits > rate * of and 1 - _at_most(hits - 1, of, rate) <= 1 - confidence
+
+
 def _lower(hits: int, of: int, tail: float) -> float:
     if hits == 0:
         return 0.0

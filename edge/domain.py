@@ -165,6 +165,8 @@ class Refused:
 
     reason: str
     """One of a small, fixed set of words: it labels a metric."""
+    probability: float | None = None
+    """Where the verifier would have served it, had the error budget not forbidden it."""
 
 
 Verdict = Verified | Refused

@@ -3,12 +3,15 @@
 from typing import Any, assert_never
 
 from edge.domain import AnswerLocally, Decline, Examined, Forward, Refused, Reuse
+from edge.error_budget import ErrorBudget, Namespace
 from edge.judge import Judgement, Thresholds
 
 _TOP = 3
 
 
-def explained(judgement: Judgement, *, upstream: str, thresholds: Thresholds) -> dict[str, Any]:
+def explained(
+    judgement: Judgement, *, upstream: str, thresholds: Thresholds, budget: ErrorBudget
+) -> dict[str, Any]:
     """JSON of `POST /v1/route`. Questions of the caller's own tenant are told; nobody else's are near."""
     encoding, routed, uses = judgement.encoding, judgement.routed, judgement.uses
     return {
@@ -50,8 +53,23 @@ def explained(judgement: Judgement, *, upstream: str, thresholds: Thresholds) ->
             "store_exact": uses.store_exact,
             "store_semantic": uses.store_semantic,
         },
+        "error_budget": None if judgement.namespace is None else _budget(judgement.namespace, budget),
         "knowledge": [_candidate(one) for one in judgement.known],
         "cached": [_candidate(one) for one in judgement.cached],
+    }
+
+
+def _budget(namespace: Namespace, budget: ErrorBudget) -> dict[str, Any]:
+    held = budget.of(namespace)
+    return {
+        "namespace": f"{namespace.tenant}/{namespace.table}",
+        "max_wrong_hit_rate": budget.budget.max_wrong_hit_rate,
+        "exact_only": held.is_exact_only,
+        "threshold": None if held.is_exact_only else held.threshold,
+        "because_of": held.by,
+        "wrong_hit_rate": held.evidence.rate,
+        "bound": held.bound(budget.budget.confidence),
+        "samples": held.samples,
     }
 
 
@@ -88,5 +106,5 @@ def _candidate(examined: Examined) -> dict[str, Any]:
         "entry": examined.candidate.answer.id,
         "verified": not isinstance(verdict, Refused),
         "refused": verdict.reason if isinstance(verdict, Refused) else None,
-        "probability": None if isinstance(verdict, Refused) else verdict.probability,
+        "probability": verdict.probability,
     }

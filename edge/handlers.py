@@ -38,7 +38,9 @@ async def route(request: Request) -> Response:
     query = await _query(request)
     stages = Stages()
     judgement = await edge.judge.judge(query, stages, in_full=True)
-    told = explained(judgement, upstream=edge.settings.upstream_url, thresholds=edge.thresholds)
+    told = explained(
+        judgement, upstream=edge.settings.upstream_url, thresholds=edge.thresholds, budget=edge.budget
+    )
     return json_response({**told, "server_timing": stages.header()})
 
 

@@ -22,8 +22,9 @@ from edge.domain import (
     StoredAnswer,
     Verified,
 )
+from edge.error_budget import ErrorBudget, Namespace
 from edge.fingerprint import keys_of
-from edge.policy import VERSION, Uses, decide, uses, uses_before_reading
+from edge.policy import VERSION, Uses, decide, uses, uses_before_reading, within_budget
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Verifier
 from edge.replay import owes_usage
 from edge.routes import Routed, RouteTable
@@ -58,6 +59,8 @@ class Judgement:
     uses: Uses | None = None
     known: tuple[Examined, ...] = ()
     cached: tuple[Examined, ...] = ()
+    namespace: Namespace | None = None
+    """Whose error budget its semantic hits are on."""
 
 
 class Judge:
@@ -71,6 +74,7 @@ class Judge:
         semantic: SemanticCache,
         knowledge: Knowledge,
         verifier: Verifier,
+        budget: ErrorBudget,
         routes: Callable[[], RouteTable],
         thresholds: Thresholds,
         clock: Callable[[], float] = time.time,
@@ -80,6 +84,7 @@ class Judge:
         self._semantic = semantic
         self._knowledge = knowledge
         self._verifier = verifier
+        self._budget = budget
         self._routes = routes
         self._thresholds = thresholds
         self._clock = clock
@@ -125,10 +130,11 @@ class Judge:
             injection_threshold=self._thresholds.injection,
             pin=query.pin,
         )
+        namespace = Namespace(tenant=query.principal.tenant, table=routed.table)
         known = await self._known(query, encoding, allowed, in_full=in_full)
         cached: tuple[Examined, ...] = ()
         if in_full or not _verified(known):
-            cached = await self._cached(query, keys, encoding, allowed, in_full=in_full)
+            cached = await self._cached(query, keys, encoding, allowed, namespace, in_full=in_full)
         stages.done("lookup")
         decision = decide(allowed=allowed, routed=routed, known=known, cached=cached)
         if stored is not None:
@@ -145,6 +151,7 @@ class Judge:
             uses=allowed,
             known=known,
             cached=cached,
+            namespace=namespace,
         )
 
     def _assessed(self, query: Query, fields: frozenset[str], directives: Directives) -> Cacheability:
@@ -177,10 +184,17 @@ class Judge:
         found = await self._knowledge.nearest(
             query.principal.tenant, encoding.embedding, limit=self._thresholds.candidates
         )
-        return await self._examined(query, found, in_full=in_full)
+        return await self._examined(query, found, threshold=0.0, in_full=in_full)
 
     async def _cached(
-        self, query: Query, keys: Keys, encoding: Encoding | None, allowed: Uses, *, in_full: bool
+        self,
+        query: Query,
+        keys: Keys,
+        encoding: Encoding | None,
+        allowed: Uses,
+        namespace: Namespace,
+        *,
+        in_full: bool,
     ) -> tuple[Examined, ...]:
         if encoding is None or allowed.semantic is not None:
             return ()
@@ -189,15 +203,16 @@ class Judge:
         )
         if owes_usage(query.request):
             found = tuple(one for one in found if usage_of(one.answer.completion) is not None)
-        return await self._examined(query, found, in_full=in_full)
+        threshold = self._budget.of(namespace).threshold
+        return await self._examined(query, found, threshold=threshold, in_full=in_full)
 
     async def _examined(
-        self, query: Query, found: Sequence[Candidate], *, in_full: bool
+        self, query: Query, found: Sequence[Candidate], *, threshold: float, in_full: bool
     ) -> tuple[Examined, ...]:
         """Each with its verdict, up to the first that is verified: one is enough, and each costs time."""
         examined: list[Examined] = []
         for candidate in found:
-            verdict = await self._verifier.check(query.text, candidate)
+            verdict = within_budget(await self._verifier.check(query.text, candidate), threshold=threshold)
             examined.append(Examined(candidate=candidate, verdict=verdict))
             if isinstance(verdict, Verified) and not in_full:
                 break

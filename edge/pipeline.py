@@ -14,9 +14,11 @@ from edge.cacheability import answer_refusal
 from edge.domain import Answer, AnswerLocally, Decline, Entry, Forward, Query, Reuse, StoredAnswer
 from edge.feedback import Feedback
 from edge.judge import Judge, Judgement, Thresholds, refusals
+from edge.policy import would_be_hit
 from edge.ports import ExactCache, SemanticCache, Upstream
 from edge.replay import Origin, replayed
 from edge.sessions import Sessions
+from edge.shadows import Shadows, WouldBe
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 
@@ -33,6 +35,7 @@ class Pipeline:
         upstream: Upstream,
         storing: Storing,
         feedback: Feedback,
+        shadows: Shadows,
         sessions: Sessions,
         metrics: EdgeMetrics,
         thresholds: Thresholds,
@@ -44,6 +47,7 @@ class Pipeline:
         self._upstream = upstream
         self._storing = storing
         self._feedback = feedback
+        self._shadows = shadows
         self._sessions = sessions
         self._metrics = metrics
         self._thresholds = thresholds
@@ -61,6 +65,8 @@ class Pipeline:
         match judgement.decision:
             case Reuse() as reuse:
                 answer = self._replay(query, reuse.answer, route="cache", origin=reuse.kind)
+                if reuse.kind == "semantic":
+                    self._served_semantically(judgement)
             case AnswerLocally() as local:
                 answer = self._replay(query, local.answer, route="local", origin="knowledge")
             case Forward() as forward:
@@ -81,8 +87,9 @@ class Pipeline:
         now = self._clock()
         self._metrics.hits.labels(origin).inc()
         if (usage := usage_of(stored.completion)) is not None:
-            self._metrics.saved_tokens.labels("input", origin).inc(usage.prompt_tokens)
-            self._metrics.saved_tokens.labels("output", origin).inc(usage.completion_tokens)
+            self._metrics.saved(
+                origin, input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
+            )
         return Answer(
             route=route,
             documents=replayed(stored, query.request, origin=origin),
@@ -92,17 +99,33 @@ class Pipeline:
             },
         )
 
-    async def _forward(self, judgement: Judgement, decision: Forward) -> Answer:
+    def _served_semantically(self, judgement: Judgement) -> None:
+        """Keep in mind what was served, and ask the upstream as well for a sample of such hits."""
+        would_be = _would_be(judgement)
+        if would_be is None:
+            return
+        self._feedback.served(would_be)
+        sparing = judgement.directives.only_if_cached or judgement.query.pin is not None
+        if not sparing and self._shadows.draws(would_be):
+            query = self._with_what_is_known(judgement)
+            self._shadows.ask(query, would_be, lambda completion: self._keep(judgement, completion))
+
+    def _with_what_is_known(self, judgement: Judgement) -> Query:
+        """The query as the upstream gets it."""
         query = judgement.query
-        if judgement.directives.only_if_cached or query.pin in ("cache", "local"):
-            raise NotStored("no stored answer serves this request, and only a stored one was asked for")
-        self._metrics.forwards.labels(decision.cause).inc()
         known = told_upstream(judgement, injection_threshold=self._thresholds.injection)
         hand = self._sessions.hand(query, judgement.routed)
         known |= {
             name: value for name, value in ((names.AGENT, hand.agent), (names.TIER, hand.tier)) if value
         }
-        answer = await self._upstream.forward(replace(query, passed_on={**query.passed_on, **known}))
+        return replace(query, passed_on={**query.passed_on, **known})
+
+    async def _forward(self, judgement: Judgement, decision: Forward) -> Answer:
+        query = judgement.query
+        if judgement.directives.only_if_cached or query.pin in ("cache", "local"):
+            raise NotStored("no stored answer serves this request, and only a stored one was asked for")
+        self._metrics.forwards.labels(decision.cause).inc()
+        answer = await self._upstream.forward(self._with_what_is_known(judgement))
         documents = answer.documents
         if judgement.uses is not None and judgement.uses.store_exact is None:
             documents = self._storing.listening(
@@ -118,6 +141,13 @@ class Pipeline:
         return replace(answer, documents=documents, headers=headers)
 
     async def _store(self, judgement: Judgement, completion: bytes) -> None:
+        """Keep an answer that came from the upstream; compare it with the one that was nearly given."""
+        await self._keep(judgement, completion)
+        would_be = _would_be(judgement)
+        if would_be is not None and self._shadows.draws(would_be):
+            await self._shadows.compare(would_be, completion)
+
+    async def _keep(self, judgement: Judgement, completion: bytes) -> None:
         assert judgement.routed is not None
         assert judgement.uses is not None
         outcome = answer_refusal(completion, self._thresholds.limits)
@@ -142,6 +172,14 @@ class Pipeline:
         for kind, examined in (("knowledge", judgement.known), ("semantic", judgement.cached)):
             for reason in refusals(examined):
                 self._metrics.refusals.labels(kind, reason).inc()
+
+
+def _would_be(judgement: Judgement) -> WouldBe | None:
+    found = would_be_hit(judgement.cached)
+    if found is None or judgement.namespace is None:
+        return None
+    answer, score = found
+    return WouldBe(namespace=judgement.namespace, score=score, answer=answer)
 
 
 def told_upstream(judgement: Judgement, *, injection_threshold: float) -> dict[str, str]:

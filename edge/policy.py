@@ -14,6 +14,8 @@ from edge.domain import (
     Pin,
     Refused,
     Reuse,
+    StoredAnswer,
+    Verdict,
     Verified,
 )
 from edge.routes import Routed
@@ -77,6 +79,25 @@ def uses(
         store_exact=cacheability.store or off or injected,
         store_semantic=cacheability.store or semantic,
     )
+
+
+OVER_BUDGET = "error budget"
+
+
+def within_budget(verdict: Verdict, *, threshold: float) -> Verdict:
+    """The verdict, if it is as sure as the namespace's error budget wants it."""
+    if isinstance(verdict, Verified) and not verdict.probability >= threshold:
+        return Refused(reason=OVER_BUDGET, probability=verdict.probability)
+    return verdict
+
+
+def would_be_hit(cached: Sequence[Examined]) -> tuple[StoredAnswer, float] | None:
+    """The answer the verifier takes for the right one, with its probability, served or not."""
+    taken = [one for one in cached if isinstance(one.verdict, Verified)] or cached
+    for examined in taken:
+        if (probability := examined.verdict.probability) is not None:
+            return examined.candidate.answer, probability
+    return None
 
 
 def decide(

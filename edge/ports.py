@@ -15,6 +15,7 @@ from edge.domain import (
     Vector,
     Verdict,
 )
+from edge.error_budget import Namespace, Sample
 
 
 class Encoder(Protocol):
@@ -83,6 +84,12 @@ class PairScorer(Protocol):
     async def probability(self, first: str, second: str, similarity: float) -> float:
         """Calibrated probability in [0, 1] that one answer serves both; `similarity` is their cosine."""
         ...
+
+
+class Samples(Protocol):
+    """What was seen of would-be hits, kept for the next start."""
+
+    async def add(self, namespace: Namespace, sample: Sample) -> None: ...
 
 
 class Upstream(Protocol):

@@ -87,6 +87,26 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
             description="probability from which one answer serves two questions; if unset, the verifier says"
         ),
     ] = None
+    cache_max_wrong_hit_rate: Annotated[
+        float, Meta(gt=0, lt=1, description="error budget: share of wrong answers among semantic hits")
+    ] = 0.01
+    cache_shadow_rate: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=0.2,
+            description="share of semantic hits that are forwarded as well, to count the wrong ones",
+        ),
+    ] = 0.02
+    cache_same_answer_similarity: Annotated[
+        float, Meta(ge=-1, le=1, description="cosine from which two answers count as saying the same")
+    ] = 0.8
+    price_input: Annotated[
+        float, Meta(ge=0, description="price of a million input tokens, for the metric of money saved")
+    ] = 0.0
+    price_output: Annotated[
+        float, Meta(ge=0, description="price of a million output tokens, for the same")
+    ] = 0.0
 
     @property
     def keys_path(self) -> Path:

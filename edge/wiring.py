@@ -22,6 +22,7 @@ from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.breaker import BreakingUpstream
 from edge.bundle import BundleRefused
 from edge.coalescing import CoalescingUpstream
+from edge.error_budget import BY_RULE, Bin, ErrorBudget
 from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.known import KnowledgeRefused, load_known
@@ -30,11 +31,13 @@ from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream, 
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.sessions import Sessions
 from edge.settings import EdgeSettings
+from edge.shadows import Shadows
 from edge.shedding import SheddingUpstream
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
 from edge.watched_routes import WatchedRoutes
+from edge.wiring_limits import open_budget
 
 _GIVES_UP_WITH = 0.9
 """Share of the first-byte limit after which a passed deadline counts against the upstream."""
@@ -49,6 +52,7 @@ class Edge:
     judge: Judge
     pipeline: Pipeline
     feedback: Feedback
+    budget: ErrorBudget
     thresholds: Thresholds
     upstream: Upstream
     metrics: Metrics
@@ -96,11 +100,26 @@ async def open_edge_with(
             upstream = coalescing
         exact = await _open_exact_cache(settings, stack)
         storing = Storing()
-        metrics = EdgeMetrics(instruments.metrics.registry)
+        metrics = EdgeMetrics(
+            instruments.metrics.registry, price_input=settings.price_input, price_output=settings.price_output
+        )
         semantic = _open_semantic_cache(settings, stack) if encoder is not None else NoSemanticCache()
-        # Entered after the caches, so that what is still to be stored is stored before they close.
+        verifier, floor, calibration = _open_verifier(settings, encoder, stack)
+        budget, samples = open_budget(
+            settings, floor=floor, calibration=calibration, metrics=metrics, stack=stack
+        )
+        shadows = Shadows(
+            upstream=upstream,
+            encoder=encoder,
+            budget=budget,
+            samples=samples,
+            same_answer_similarity=settings.cache_same_answer_similarity,
+            on_sample=lambda outcome: metrics.shadows.labels(outcome).inc(),
+        )
+        stack.push_async_callback(shadows.aclose)
+        # Entered last, so that what is still to be stored is stored before the stores close.
         stack.push_async_callback(storing.settled)
-        feedback = Feedback(exact=exact, semantic=semantic, metrics=metrics)
+        feedback = Feedback(exact=exact, semantic=semantic, shadows=shadows, metrics=metrics)
         thresholds = Thresholds(injection=settings.injection_threshold)
         routes = _open_routes(settings, instruments, metrics)
         judge = Judge(
@@ -108,7 +127,8 @@ async def open_edge_with(
             encoder=encoder,
             semantic=semantic,
             knowledge=await _open_knowledge(settings, encoder),
-            verifier=_open_verifier(settings, encoder, stack),
+            verifier=verifier,
+            budget=budget,
             routes=routes.current,
             thresholds=thresholds,
         )
@@ -117,6 +137,7 @@ async def open_edge_with(
             keys=WatchedKeyring(KeyFile(settings.keys_path), honours_development_keys=settings.is_loopback),
             judge=judge,
             feedback=feedback,
+            budget=budget,
             thresholds=thresholds,
             pipeline=Pipeline(
                 judge=judge,
@@ -125,6 +146,7 @@ async def open_edge_with(
                 upstream=upstream,
                 storing=storing,
                 feedback=feedback,
+                shadows=shadows,
                 sessions=Sessions(lambda: routes.current().tiers),
                 metrics=metrics,
                 thresholds=thresholds,
@@ -206,16 +228,22 @@ def _open_routes(settings: EdgeSettings, instruments: Instruments, metrics: Edge
         raise StartUpError(str(error)) from error
 
 
-def _open_verifier(settings: EdgeSettings, encoder: Encoder | None, stack: AsyncExitStack) -> Verifier:
+def _open_verifier(
+    settings: EdgeSettings, encoder: Encoder | None, stack: AsyncExitStack
+) -> tuple[Verifier, float, tuple[Bin, ...]]:
+    """The verifier, the probability below which it refuses, and what its table says of those above."""
     if encoder is None or settings.verifier_path is None:
-        return GuardedVerifier()
+        return GuardedVerifier(), BY_RULE, ()
     try:
         scorer = OnnxVerifier.open(settings.verifier_path)
     except BundleRefused as error:
         raise StartUpError(f"verifier: {error}") from error
     stack.callback(scorer.close)
     threshold = settings.verifier_threshold or scorer.manifest.threshold
-    return GuardedVerifier(scorer=scorer, threshold=threshold)
+    table = tuple(
+        Bin(score=one.low, right=one.equivalent, wrong=one.other) for one in scorer.manifest.calibration
+    )
+    return GuardedVerifier(scorer=scorer, threshold=threshold), threshold, table
 
 
 def _guarded(upstream: Upstream, settings: EdgeSettings, instruments: Instruments) -> Upstream:

@@ -15,14 +15,17 @@ from edge.adapters.off import NoKnowledge
 from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.cache_status import Stages
 from edge.domain import Answer, Principal, Query
+from edge.error_budget import ErrorBudget
 from edge.feedback import Feedback
 from edge.judge import Judge, Thresholds
 from edge.pipeline import Pipeline
 from edge.routes import parse_routes
 from edge.sessions import Sessions
+from edge.shadows import Shadows
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
+from tests.support.caches import KeptSamples
 from tests.support.encoder import FakeEncoder
 from tests.support.upstream import chunk, completion
 
@@ -64,13 +67,21 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
     semantic = UsearchSemantic(tmp_path / "semantic", min_similarity=0.5, entries_per_tenant=10)
     metrics, storing, thresholds = EdgeMetrics(CollectorRegistry()), Storing(), Thresholds()
     table = parse_routes("", name="r")
+    upstream, budget = TellsWhoAsked(), ErrorBudget()
+    shadows = Shadows(
+        upstream=upstream,
+        encoder=FakeEncoder(),
+        budget=budget,
+        samples=KeptSamples(),
+        same_answer_similarity=0.8,
+    )
     judge = Judge(
         exact=exact, encoder=FakeEncoder(), semantic=semantic, knowledge=NoKnowledge(),
-        verifier=GuardedVerifier(), routes=lambda: table, thresholds=thresholds,
+        verifier=GuardedVerifier(), budget=budget, routes=lambda: table, thresholds=thresholds,
     )  # fmt: skip
     pipeline = Pipeline(
-        judge=judge, exact=exact, semantic=semantic, upstream=TellsWhoAsked(), storing=storing, sessions=Sessions(lambda: ()),
-        feedback=Feedback(exact=exact, semantic=semantic, metrics=metrics), metrics=metrics, thresholds=thresholds,
+        judge=judge, exact=exact, semantic=semantic, upstream=upstream, shadows=shadows, storing=storing, sessions=Sessions(lambda: ()),
+        feedback=Feedback(exact=exact, semantic=semantic, shadows=shadows, metrics=metrics), metrics=metrics, thresholds=thresholds,
     )  # fmt: skip
     routes: dict[str, int] = {}
     for _ in range(1200):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge.domain import Candidate, Entry, Keys, Scope, StoredAnswer, Vector
+from edge.error_budget import Namespace, Sample
 
 
 class FakeExactCache:
@@ -101,3 +102,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class KeptSamples:
+    """Samples of the error budget in a list."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Namespace, Sample]] = []
+
+    async def add(self, namespace: Namespace, sample: Sample) -> None:
+        self.kept.append((namespace, sample))
