@@ -22,7 +22,7 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = Secret("")
 
-    role: Annotated[
+    process_role: Annotated[
         Literal["all", "api", "worker"],
         Meta(description="`api` answers and leaves background work to processes that are `worker` or `all`"),
     ] = "all"

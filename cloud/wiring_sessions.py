@@ -71,7 +71,7 @@ async def open_sessions(
         term_s=settings.session_lease_s,
     )
     stack.push_async_callback(leases.close)
-    if settings.role != "api":
+    if settings.process_role != "api":
         stack.push_async_callback(_stopped, asyncio.create_task(compactor.run()))
     return Sessions(
         answering=Conversations(
