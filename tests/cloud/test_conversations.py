@@ -189,7 +189,7 @@ async def test_a_long_question_and_the_exchange_before_it_are_sent_whole() -> No
     layer = conversations(store, inner)
     for text in ("x" * 300, "y" * 2500, "And so?"):
         answer, _ = await say(layer, in_session(text))
-    assert [text[:1] for text in sent(inner)] == ["y", "Y", "A"]
+    assert [text[:1] for text in sent(inner)][-3:] == ["y", "Y", "A"]
     told = dict(part.split("=") for part in answer.headers["wayside-context"].split("; "))
     assert int(told["prompt"]) <= int(told["limit"]) <= 8192 - 512
 
