@@ -132,14 +132,17 @@ async def test_a_second_turn_at_once_is_refused_where_that_is_set(tmp_path: Path
 async def test_a_process_that_only_answers_leaves_folding_to_a_worker(tmp_path: Path) -> None:
     key = key_of(tmp_path)
     small = {"session_prompt_tokens": 1500, "compaction_poll_s": 0.02}
-    async with running(tmp_path, cloud_settings={**small, "role": "api"}) as stack, stack.http() as http:
+    async with (
+        running(tmp_path, cloud_settings={**small, "process_role": "api"}) as stack,
+        stack.http() as http,
+    ):
         for number in range(20):
             await say(http, "s", f"Something about number {number}.")
         await asyncio.sleep(0.1)
         async with of_cloud(stack, key) as cloud:
             assert (await cloud.get("/v1/sessions/s/state")).json()["version"] == 0
     async with (
-        running(tmp_path, cloud_settings={**small, "role": "worker"}) as stack,
+        running(tmp_path, cloud_settings={**small, "process_role": "worker"}) as stack,
         of_cloud(stack, key) as cloud,
         asyncio.timeout(10),
     ):
