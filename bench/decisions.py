@@ -149,7 +149,7 @@ def render_decisions(taken: Decided) -> str:
     result = taken.result
     p50_ms = percentile(result.latencies_us, 0.50) / 1000
     lines = [
-        f"## decisions: {taken.clients} clients, unique prompts of 16 tokens, each read, decided and forwarded",
+        f"## decisions: {taken.clients} clients, unique prompts of 16 tokens, each decided and forwarded",
         "",
         f"- {taken.per_s:,.0f} decisions/s, p50 {p50_ms:.1f} ms, p99 {taken.p99_ms:.1f} ms, "
         f"{taken.cpu_us:,.0f} us of the edge's CPU each",

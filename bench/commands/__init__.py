@@ -1,12 +1,13 @@
 """The subcommands: a module each, that adds itself to the command line."""
 
-from bench.commands import cache, decisions, endurance, load, overhead, overload, sessions, soak, start
+from bench.commands import cache, cost, decisions, endurance, load, overhead, overload, sessions, soak, start
 
 COMMANDS = (
     overhead,
     decisions,
     overload,
     load,
+    cost,
     cache,
     sessions,
     endurance,
