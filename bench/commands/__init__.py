@@ -1,6 +1,17 @@
 """The subcommands: a module each, that adds itself to the command line."""
 
-from bench.commands import cache, load, overhead, sessions, soak, start
+from bench.commands import cache, cost, decisions, endurance, load, overhead, overload, sessions, soak, start
 
-COMMANDS = (load, overhead, soak, start, cache, sessions)
+COMMANDS = (
+    overhead,
+    decisions,
+    overload,
+    load,
+    cost,
+    cache,
+    sessions,
+    endurance,
+    soak,
+    start,
+)
 """In the order of the help. A module here has `add(commands: Commands) -> None`."""
