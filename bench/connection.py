@@ -18,6 +18,10 @@ class Judged:
     microseconds: int
     """From the request's first byte written to the answer's last byte read."""
     fault: Fault | None
+    status: int = 0
+    """0 when there was no answer."""
+    says_when: bool = False
+    """It carried `Retry-After`."""
 
 
 class Connection(asyncio.Protocol):
@@ -39,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._media_type = ""
         self._body: list[bytes] = []
         self._has_begun = False
+        self._says_when = False
 
     @property
     def waited_s(self) -> float:
@@ -48,14 +53,16 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's transport can write
 
-    def send(self, ask: Ask) -> None:
+    def send(self, ask: Ask, *, due_ns: int | None = None) -> None:
+        """`due_ns`: when it should have been sent (perf_counter_ns), if that was earlier than now."""
         assert self._ask is None
         assert self._transport is not None
         self._ask = ask
         self._media_type = ""
         self._body = []
         self._has_begun = False
-        self._started_ns = time.perf_counter_ns()
+        self._says_when = False
+        self._started_ns = time.perf_counter_ns() if due_ns is None else due_ns
         self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(ask.body), ask.body))
 
     def close(self) -> None:
@@ -73,6 +80,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"content-type":
             self._media_type = value.decode("latin-1")
+        elif name.lower() == b"retry-after":
+            self._says_when = True
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -82,8 +91,9 @@ class Connection(asyncio.Protocol):
         if ask is None:
             return
         microseconds = (time.perf_counter_ns() - self._started_ns) // 1000
+        status = self._parser.get_status_code()
         fault = judge(
-            status=self._parser.get_status_code(),
+            status=status,
             media_type=self._media_type,
             body=b"".join(self._body),
             streams=ask.streams,
@@ -94,7 +104,8 @@ class Connection(asyncio.Protocol):
             self.close()
             self._transport = None
         self._ask = None
-        self._over(self, Judged(microseconds=microseconds, fault=fault))
+        judged = Judged(microseconds=microseconds, fault=fault, status=status, says_when=self._says_when)
+        self._over(self, judged)
 
     @property
     def is_open(self) -> bool:

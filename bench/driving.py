@@ -54,25 +54,26 @@ class Generator:
 @contextmanager
 def generator(job: Job, progress: Callable[[int], object]) -> Iterator[Generator]:
     """A generator past its warm-up."""
-    with _piped("bench.load") as process:
+    with piped("bench.load") as process:
         yield Generator(process, job, progress)
 
 
 @contextmanager
-def static_upstream() -> Iterator[int]:
-    """The port of a running static upstream."""
-    with _piped("bench.upstream") as process:
+def static_upstream(port: int = 0) -> Iterator[int]:
+    """The port of a running static upstream: a free one unless one is asked for."""
+    with piped("bench.upstream", "--port", str(port)) as process:
         assert process.stdout is not None
-        port = process.stdout.readline()
-        if not port:
+        told = process.stdout.readline()
+        if not told:
             raise DidNotStart("the static upstream did not start")
-        yield int(port)
+        yield int(told)
 
 
 @contextmanager
-def _piped(module: str) -> Iterator[subprocess.Popen[bytes]]:
+def piped(module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of ours as a process that is spoken with over its standard input and output."""
     process = subprocess.Popen(  # noqa: S603  # our own module
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=base_environment(),

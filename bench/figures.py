@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import fmean, median, stdev
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,3 +34,31 @@ def percentile(values: Sequence[float], share: float) -> float:
     if not values or not 0 < share <= 1:
         raise ValueError("a percentile needs values and a share in (0, 1]")
     return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A mean and its 95 % confidence interval, by Student's t; of one value it is unknown (0 wide)."""
+
+    mean: float
+    half: float
+
+    def show(self, digits: int) -> str:
+        return f"{self.mean:,.{digits}f}" + (f" ±{self.half:,.{digits}f}" if self.half else "")
+
+    def show_share(self) -> str:
+        return f"{self.mean:.1%}" + (f" ±{self.half:.1%}" if self.half else "")
+
+
+_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""The 97.5th percentile of Student's t for 1, 2, … degrees of freedom; 1.96 from there on is near enough."""
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Raises ValueError without values."""
+    if not values:
+        raise ValueError("an interval needs at least one value")
+    if len(values) == 1:
+        return Interval(mean=values[0], half=0.0)
+    t = _T_975[len(values) - 2] if len(values) - 2 < len(_T_975) else 1.96
+    return Interval(mean=fmean(values), half=t * stdev(values) / math.sqrt(len(values)))

@@ -83,7 +83,7 @@ class Run:
         self._deadline = time.monotonic() + limit_s
         self._connections: set[Connection] = set()
         self._finished = asyncio.Event()
-        self._head = _head(job)
+        self._head = head(job)
         self._tasks: set[asyncio.Task[None]] = set()
         self.latencies_us: list[int] = []
         self.faults: Counter[Fault] = Counter()
@@ -182,7 +182,8 @@ class Run:
                 self._finished.set()
 
 
-def _head(job: Job) -> bytes:
+def head(job: Job) -> bytes:
+    """Of every request, all but its length."""
     headers = {"host": f"127.0.0.1:{job.port}", "content-type": "application/json", **job.headers}
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     return ("POST /v1/chat/completions HTTP/1.1\r\n" + "".join(lines)).encode("latin-1")

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-Questions = Literal["fixed", "unique"]
+Questions = Literal["fixed", "unique", "short"]
 Streaming = Literal["never", "always", "half"]
 
 STATIC_REPLY = (
@@ -32,6 +32,26 @@ _ALPHABET = (
 )
 """Words that break careless framing: line breaks, quotes, SSE syntax, characters of several bytes."""
 _LONGEST_QUESTION_WORDS = 120
+_COMMON = (
+    *("order", "card", "money", "house", "letter", "water", "train", "garden", "window", "paper", "school"),
+    *(
+        "market",
+        "doctor",
+        "river",
+        "family",
+        "summer",
+        "winter",
+        "music",
+        "book",
+        "table",
+        "street",
+        "kitchen",
+    ),
+    *("new", "old", "good", "small", "open", "late", "red", "long", "find", "send", "take", "give", "read"),
+)
+"""Words of one token each."""
+_SHORT_WORDS = 14
+"""With the two tokens that mark beginning and end: sixteen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +64,15 @@ class Ask:
 
 
 def questions(kind: Questions, *, model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
-    """Without end: `fixed` for the static upstream, the same but for a number; `unique` for the script."""
-    return _fixed(model, streaming) if kind == "fixed" else _unique(model, streaming, seed)
+    """Without end. `fixed`, for the static upstream: the same but for a number. `short`, likewise: sixteen
+    tokens each, no two alike. `unique`, for the script."""
+    match kind:
+        case "fixed":
+            return _fixed(model, streaming)
+        case "short":
+            return _short(model, streaming, seed)
+        case "unique":
+            return _unique(model, streaming, seed)
 
 
 def _fixed(model: str, streaming: Streaming) -> Iterator[Ask]:
@@ -62,6 +89,17 @@ def _fixed(model: str, streaming: Streaming) -> Iterator[Ask]:
         ]
         streams = _is_streamed(streaming, number)
         yield Ask(body=_body(model, messages, streams=streams), streams=streams, expected=STATIC_REPLY)
+        number += 1
+
+
+def _short(model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
+    rng = random.Random(seed)  # noqa: S311  # reproducible text, not a secret
+    number = 0
+    while True:
+        text = " ".join(rng.choices(_COMMON, k=_SHORT_WORDS))
+        streams = _is_streamed(streaming, number)
+        body = _body(model, [{"role": "user", "content": text}], streams=streams)
+        yield Ask(body=body, streams=streams, expected=STATIC_REPLY)
         number += 1
 
 

@@ -32,6 +32,9 @@ class Script:
     models: tuple[str, ...] = ("scripted",)
     tiers: Mapping[str, str] = field(default_factory=dict)
     """By model, where it is not the usual one."""
+    context_tokens: int | None = None
+    tokenizer_file: Path | None = None
+    """To count a session's prompts with."""
 
     def providers(self) -> str:
         """The cloud's providers file."""
@@ -49,6 +52,10 @@ class Script:
             lines += ["", "[[models]]", f'name = "{model}"', 'provider = "script"']
             if model in self.tiers:
                 lines.append(f'tier = "{self.tiers[model]}"')
+            if self.context_tokens is not None:
+                lines.append(f"context_tokens = {self.context_tokens}")
+            if self.tokenizer_file is not None:
+                lines.append(f'tokenizer_file = "{self.tokenizer_file}"')
         lines += ["", "[[models]]", f'name = "{_PROBE_MODEL}"', 'provider = "probe"']
         return "\n".join(lines) + "\n"
 

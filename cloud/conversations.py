@@ -10,7 +10,7 @@ import msgspec
 
 from cloud.domain import Answer, Call, Episode, RecallQuery
 from cloud.domain_sessions import Assembled, Lease, NewTurn, Utterance, Window
-from cloud.memory.assemble import Material, assemble
+from cloud.memory.assemble import Material, assemble, groups_of
 from cloud.memory.render import is_ours
 from cloud.ports import Answering, CheckpointStore, Recall, Tokens
 from cloud.session_answer import SessionAnswer
@@ -27,7 +27,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 _LONGEST_USER = 256
 _RECALL_WITHIN_S = 1.0
 _DEFAULT_OUTPUT_TOKENS = 512
-_SMALLEST_PROMPT_TOKENS = 256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +34,8 @@ class PromptLimits:
     """How long a session's prompt may be."""
 
     prompt_tokens: int
-    """At most, whatever the model could read."""
+    """What it is kept to. Only what cannot be told more briefly, the question and the exchange before it,
+    may make it longer."""
     context_tokens: int
     """Of a model whose operator did not say."""
     reserve_tokens: int
@@ -45,19 +45,25 @@ class PromptLimits:
     episodes: int
     """Recalled for each prompt, at most."""
 
-    def of(self, call: Call, tokens: Tokens) -> int:
-        """Tokens that the messages of this call may have."""
+    def most(self, call: Call, tokens: Tokens) -> int:
+        """Tokens that the model leaves for the messages of this call, not one more."""
         context = call.model.context_tokens or self.context_tokens
         answer = call.request.output_limit or min(_DEFAULT_OUTPUT_TOKENS, context // 4)
         tools = tokens.of_text(msgspec.json.encode(call.request.tools).decode()) if call.request.tools else 0
-        left = min(self.prompt_tokens, context - answer - self.reserve_tokens) - tools
-        if left < _SMALLEST_PROMPT_TOKENS:
+        left = context - answer - tools - min(self.reserve_tokens, context // 8)
+        if left <= 0:
             raise InvalidRequest(
-                f"the answer's limit and the tools leave {max(0, left)} tokens of this model for the prompt",
+                "the answer's limit and the tools leave no room in this model for the prompt",
                 param="max_tokens",
                 code="context_length_exceeded",
             )
         return left
+
+    def budget(self, *, most: int, sent: "Sent", window: Window, tokens: Tokens) -> int:
+        """For this prompt: what it is kept to, or what its newest part needs and half of that."""
+        newest = groups_of(window.turns)[-1] if window.turns else []
+        needed = tokens.of_messages([one.message for one in (*sent.instructions, *newest, *sent.new)])
+        return min(most, max(self.prompt_tokens, needed + self.prompt_tokens // 2))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,10 +114,11 @@ class Conversations:
         assert call.session is not None
         sent = read_messages(call.document)
         tokens = self._tokens_of(call.model.name)
-        limit = self._limits.of(call, tokens)
+        most = self._limits.most(call, tokens)
         lease = await self._leases.take(call.tenant, call.session, user=call.user, deadline=call.deadline)
         try:
             window = await self._store.window(call.tenant, call.session)
+            limit = self._limits.budget(most=most, sent=sent, window=window, tokens=tokens)
             prompt = assemble(
                 Material(
                     instructions=sent.instructions,
@@ -135,7 +142,12 @@ class Conversations:
 
         async def keep(answer: bytes, usage: Usage | None) -> None:
             await self._keep(
-                call, lease, (*sent.new, Utterance(document=answer)), usage, prompt=prompt, limit=limit
+                call,
+                lease,
+                (*sent.new, Utterance(document=answer)),
+                usage,
+                prompt=prompt,
+                limit=min(most, self._limits.prompt_tokens),
             )
 
         return Answer(

@@ -53,6 +53,18 @@ class Recall(Protocol):
         ...
 
 
+class Erasable(Protocol):
+    """A store that holds what people said, and can give it out or forget it."""
+
+    async def erase(self, tenant: str, user: str) -> Mapping[str, int]:
+        """Forget the person, and what was derived from them; what was removed, counted by kind."""
+        ...
+
+    def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
+        """All that is kept of the person, a record at a time, each JSON's types alone and with a `kind`."""
+        ...
+
+
 class SessionStore(Protocol):
     """Conversations as they are kept. What belongs to another tenant is not there: NotFound."""
 

@@ -22,15 +22,19 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = Secret("")
 
-    role: Annotated[
+    process_role: Annotated[
         Literal["all", "api", "worker"],
         Meta(description="`api` answers and leaves background work to processes that are `worker` or `all`"),
     ] = "all"
 
     # Sessions
     session_prompt_tokens: Annotated[
-        int, Meta(ge=256, description="longest prompt of a session, where the model could read more, tokens")
-    ] = 4096
+        int,
+        Meta(
+            ge=64,
+            description="what a session's prompt is kept to, unless its newest exchange is longer, tokens",
+        ),
+    ] = 1280
     session_conflict: Annotated[
         Literal["wait", "refuse"],
         Meta(description="a second turn of a session at once: `wait` for the first, or `refuse` with 409"),

@@ -12,6 +12,7 @@ from cloud import catalog
 from cloud.adapters.database import Database, open_database
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.orchestrator import Orchestrator
+from cloud.plain_answering import PlainAnswering
 from cloud.ports import Answering, CheckpointStore, Provider, SessionStore
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
@@ -23,6 +24,7 @@ from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
 from cloud.wiring_sessions import open_sessions
+from cloud.wiring_tools import open_tools
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +53,12 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
         models = catalog.catalog_of(file)
+        toolbox = await stack.enter_async_context(open_tools(settings, recall=None))
         sessions = await open_sessions(
-            Orchestrator(providers=providers, tracing=instruments.tracing),
+            PlainAnswering(
+                inner=Orchestrator(providers=providers, tracing=instruments.tracing),
+                plain=toolbox.plain_answers,
+            ),
             settings=settings,
             database=database,
             file=file,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.adapters.database import Database
+from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.adapters.tokens import ByteTokens, tokens_of_file, tokens_of_vocabulary
 from cloud.catalog import Catalog, CatalogFile, LocalConfig
@@ -16,7 +17,7 @@ from cloud.memory.compact import Compactor
 from cloud.memory.fold import FoldPolicy
 from cloud.memory.summarize import ExtractiveSummarizer
 from cloud.memory.summarize_by_model import ModelSummarizer
-from cloud.ports import Answering, Provider, Recall, Summarizer, Tokens
+from cloud.ports import Answering, Erasable, Provider, Recall, Summarizer, Tokens
 from cloud.providers.gguf_vocabulary import read_vocabulary
 from cloud.providers.weights import find_weights
 from cloud.session_leases import Leases
@@ -33,6 +34,7 @@ class Sessions:
     answering: Answering
     store: SqlSessions
     compactor: Compactor
+    erasure: Erasable
 
 
 async def open_sessions(
@@ -71,7 +73,7 @@ async def open_sessions(
         term_s=settings.session_lease_s,
     )
     stack.push_async_callback(leases.close)
-    if settings.role != "api":
+    if settings.process_role != "api":
         stack.push_async_callback(_stopped, asyncio.create_task(compactor.run()))
     return Sessions(
         answering=Conversations(
@@ -91,6 +93,7 @@ async def open_sessions(
         ),
         store=store,
         compactor=compactor,
+        erasure=SqlSessionErasure(database, compaction_at=settings.compaction_at),
     )
 
 

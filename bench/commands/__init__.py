@@ -1,6 +1,30 @@
 """The subcommands: a module each, that adds itself to the command line."""
 
-from bench.commands import cache, load, memory, overhead, soak, start
+from bench.commands import (
+    cache,
+    cost,
+    decisions,
+    endurance,
+    load,
+    memory,
+    overhead,
+    overload,
+    sessions,
+    soak,
+    start,
+)
 
-COMMANDS = (load, overhead, soak, start, cache, memory)
+COMMANDS = (
+    overhead,
+    decisions,
+    overload,
+    load,
+    cost,
+    cache,
+    sessions,
+    memory,
+    endurance,
+    soak,
+    start,
+)
 """In the order of the help. A module here has `add(commands: Commands) -> None`."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 from sqlalchemy import RowMapping, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.adapters.database import Database
+from cloud.adapters.sql import counted, rows
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Turn, Window
 from cloud.wire.answers import Usage
 from cloud.wire.chat import Message
@@ -28,7 +28,8 @@ _TURNS = (
     "SELECT seq, document, user_name, model, input_tokens, output_tokens, created_at FROM turns "
     "WHERE tenant = :tenant AND session = :session AND seq > :after"
 )
-_IS_OVER = "CASE WHEN {window} > :at * {limit} AND {limit} > 0 THEN 1 ELSE 0 END"
+IS_OVER = "CASE WHEN {window} > :at * {limit} AND {limit} > 0 THEN 1 ELSE 0 END"
+"""Whether a session is due: its window is beyond the threshold of its prompts\' limit."""
 
 _role_of = msgspec.json.Decoder(Message)
 
@@ -47,7 +48,7 @@ class SqlSessions:
 
     async def session(self, tenant: str, session: str) -> Session:
         async with self._database.reading() as connection:
-            found = await _rows(connection, f"{_SESSION} AND id = :id", tenant=tenant, id=session)
+            found = await rows(connection, f"{_SESSION} AND id = :id", tenant=tenant, id=session)
         if not found:
             raise _unknown(session)
         return Session(**found[0])
@@ -55,7 +56,7 @@ class SqlSessions:
     async def sessions(self, tenant: str, *, limit: int, after: str | None = None) -> tuple[Session, ...]:
         query = f"{_SESSION} AND id > :after ORDER BY id LIMIT :limit"
         async with self._database.reading() as connection:
-            found = await _rows(connection, query, tenant=tenant, after=after or "", limit=limit)
+            found = await rows(connection, query, tenant=tenant, after=after or "", limit=limit)
         return tuple(Session(**row) for row in found)
 
     async def turns(
@@ -63,16 +64,16 @@ class SqlSessions:
     ) -> tuple[Turn, ...]:
         query = f"{_TURNS} ORDER BY seq LIMIT :limit"
         async with self._database.reading() as connection:
-            found = await _rows(connection, query, tenant=tenant, session=session, after=after, limit=limit)
+            found = await rows(connection, query, tenant=tenant, session=session, after=after, limit=limit)
         return tuple(map(_turn, found))
 
     async def delete(self, tenant: str, session: str) -> None:
         async with self._database.writing() as connection:
-            found = await _count(
+            found = await counted(
                 connection, "DELETE FROM sessions WHERE tenant = :t AND id = :s", t=tenant, s=session
             )
             for table in ("turns", "session_states"):
-                await _count(
+                await counted(
                     connection,
                     f"DELETE FROM {table} WHERE tenant = :t AND session = :s",
                     t=tenant,
@@ -87,7 +88,7 @@ class SqlSessions:
         lease = Lease(tenant=tenant, session=session, holder=secrets.token_hex(12))
         wall = time.time()
         async with self._database.writing() as connection:
-            await _count(
+            await counted(
                 connection,
                 "INSERT INTO sessions (tenant, id, incarnation, user_name, created_at, updated_at) "
                 "VALUES (:t, :s, :incarnation, :user, :wall, :wall) ON CONFLICT (tenant, id) DO NOTHING",
@@ -98,7 +99,7 @@ class SqlSessions:
                 wall=wall,
             )
             # A lease that ends impossibly late was taken before the clock went backwards.
-            is_taken = await _count(
+            is_taken = await counted(
                 connection,
                 f"UPDATE sessions SET holder = :holder, lease_until = {self._now} + :term "
                 f"WHERE tenant = :t AND id = :s AND (holder IS NULL OR lease_until < {self._now} "
@@ -113,7 +114,7 @@ class SqlSessions:
 
     async def renew(self, lease: Lease) -> bool:
         async with self._database.writing() as connection:
-            renewed = await _count(
+            renewed = await counted(
                 connection,
                 f"UPDATE sessions SET lease_until = {self._now} + :term "
                 "WHERE tenant = :tenant AND id = :session AND holder = :holder",
@@ -134,7 +135,7 @@ class SqlSessions:
     ) -> int:
         tokens = sum(turn.tokens for turn in turns)
         asked = sum(turn.tokens for turn in turns if turn.model is None)
-        over = _IS_OVER.format(window="(window_tokens + :tokens)", limit=":limit")
+        over = IS_OVER.format(window="(window_tokens + :tokens)", limit=":limit")
         wall = time.time()
         async with self._database.writing() as connection:
             # The holder is the fence: who lost the lease, however late it comes, matches no row.
@@ -188,12 +189,12 @@ class SqlSessions:
         whose = "WHERE tenant = :tenant AND id = :session AND holder = :holder"
         async with self._database.writing() as connection:
             # A session whose first answer failed never was.
-            if not await _count(
+            if not await counted(
                 connection,
                 f"DELETE FROM sessions {whose} AND next_seq = 1",
                 **_of(lease),
             ):
-                await _count(
+                await counted(
                     connection,
                     f"UPDATE sessions SET holder = NULL, lease_until = 0 {whose}",
                     **_of(lease),
@@ -205,11 +206,10 @@ class SqlSessions:
         async with self._database.reading() as connection:
             # The state first: one that is published between the two statements makes some of the turns
             # superfluous, but leaves no gap.
-            known = await _rows(
+            known = await rows(
                 connection,
-                "SELECT s.incarnation, s.next_seq - 1 AS turns, s.limit_tokens, s.log_tokens, "
-                "c.document AS state "
-                "FROM sessions s "
+                "SELECT s.incarnation, s.state_version, s.next_seq - 1 AS turns, s.limit_tokens, "
+                "s.log_tokens, c.document AS state FROM sessions s "
                 "LEFT JOIN session_states c ON c.tenant = s.tenant AND c.session = s.id "
                 "WHERE s.tenant = :t AND s.id = :s",
                 t=tenant,
@@ -217,9 +217,9 @@ class SqlSessions:
             )
             if not known:
                 return Window(state=State(), turns=(), turn_count=0)
-            state = _state(known[0]["state"])
+            state = _state(known[0]["state"], version=known[0]["state_version"])
             order = "ASC" if from_oldest else "DESC"
-            found = await _rows(
+            found = await rows(
                 connection,
                 f"{_TURNS} ORDER BY seq {order} LIMIT :limit",
                 tenant=tenant,
@@ -238,9 +238,9 @@ class SqlSessions:
 
     async def mark_due(self) -> None:
         """Look at every session once more: the threshold may have been another when it was written."""
-        over = _IS_OVER.format(window="window_tokens", limit="limit_tokens")
+        over = IS_OVER.format(window="window_tokens", limit="limit_tokens")
         async with self._database.writing() as connection:
-            await _count(
+            await counted(
                 connection,
                 f"UPDATE sessions SET is_due = {over} WHERE is_due <> {over}",
                 at=self._at,
@@ -248,11 +248,11 @@ class SqlSessions:
 
     async def claim_due(self, *, limit: int) -> tuple[tuple[str, str], ...]:
         async with self._database.reading() as connection:
-            if not await _rows(connection, "SELECT 1 AS n FROM sessions WHERE is_due = 1 LIMIT 1"):
+            if not await rows(connection, "SELECT 1 AS n FROM sessions WHERE is_due = 1 LIMIT 1"):
                 return ()
         lock = "FOR UPDATE SKIP LOCKED" if self._database.is_postgresql else ""
         async with self._database.writing() as connection:
-            found = await _rows(
+            found = await rows(
                 connection,
                 f"UPDATE sessions SET claimed_until = {self._now} + :term WHERE (tenant, id) IN ("
                 f"SELECT tenant, id FROM sessions WHERE is_due = 1 AND (claimed_until < {self._now} "
@@ -269,7 +269,7 @@ class SqlSessions:
     ) -> bool:
         wall = time.time()
         async with self._database.writing() as connection:
-            swapped = await _count(
+            swapped = await counted(
                 connection,
                 "UPDATE sessions SET state_version = :version WHERE tenant = :t AND id = :s "
                 "AND state_version = :replaces AND incarnation = :incarnation",
@@ -281,7 +281,7 @@ class SqlSessions:
             )
             if not swapped:
                 return False
-            await _count(
+            await counted(
                 connection,
                 "INSERT INTO session_states (tenant, session, version, covered_through, tokens, document, "
                 "created_at) VALUES (:t, :s, :version, :through, :tokens, :document, :wall) "
@@ -304,8 +304,8 @@ class SqlSessions:
                 ),
                 {"t": tenant, "s": session, "through": state.covered_through},
             )
-            over = _IS_OVER.format(window=":window", limit="limit_tokens")
-            await _count(
+            over = IS_OVER.format(window=":window", limit="limit_tokens")
+            await counted(
                 connection,
                 f"UPDATE sessions SET window_tokens = :window, is_due = {over}, claimed_until = 0 "
                 "WHERE tenant = :t AND id = :s",
@@ -315,14 +315,6 @@ class SqlSessions:
                 s=session,
             )
         return True
-
-
-async def _rows(connection: AsyncConnection, query: str, **values: object) -> Sequence[RowMapping]:
-    return (await connection.execute(text(query), values)).mappings().all()
-
-
-async def _count(connection: AsyncConnection, query: str, **values: object) -> int:
-    return (await connection.execute(text(query), values)).rowcount
 
 
 def _of(lease: Lease) -> dict[str, str]:
@@ -347,8 +339,9 @@ def _turn(row: RowMapping) -> Turn:
     )
 
 
-def _state(document: str | None) -> State:
-    return msgspec.json.decode(document, type=State) if document is not None else State()
+def _state(document: str | None, *, version: int) -> State:
+    """Without a document, nothing is known; but the version goes on from one that was erased."""
+    return msgspec.json.decode(document, type=State) if document is not None else State(version=version)
 
 
 def _unknown(session: str) -> NotFound:

@@ -23,7 +23,7 @@ class FoldPolicy:
 
     def rests_at(self, limit_tokens: int) -> int:
         """Tokens below which a fold ends. Well under `at`, so that the next turn does not start another."""
-        return int(self.at * (1 - self.folds / 2) * limit_tokens)
+        return int(self.at * (1 - self.folds) * limit_tokens)
 
     def state_tokens(self, limit_tokens: int) -> int:
         return int(self.state * limit_tokens)

@@ -12,7 +12,7 @@ from cloud.memory.render import is_ours
 from cloud.memory.sentences import in_third_person, sentences_of, shortened, words_of
 from cloud.ports import Tokens
 
-_FACTS_SHARE, _TASKS_SHARE, _ENTITIES_SHARE = 0.55, 0.10, 0.05
+_FACTS_SHARE, _TASKS_SHARE, _ENTITIES_SHARE = 0.65, 0.10, 0.05
 """Of the room there is; the summary has the rest, and what these leave."""
 
 _MOST_SENTENCES = 64

@@ -47,7 +47,10 @@ class Sandbox:
             return Failed(message=f"it took longer than {timeout_s:g} s")
 
     async def _run(self, job: Job) -> Outcome:
-        child = self._idle.pop() if self._idle else await self._start()
+        try:
+            child = self._idle.pop() if self._idle else await self._start()
+        except OSError:
+            return Failed(message="the sandbox cannot be started")
         is_whole = False
         try:
             body = msgspec.msgpack.encode(job)

@@ -1,15 +1,20 @@
 """Finds the tables that stand in a request's messages: CSV, TSV, Markdown, JSON. Pure."""
 
-import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
-from typing import Any
 
-import msgspec
-
+from cloud.tools.table_formats import (
+    MARKDOWN_RULE,
+    Malformed,
+    delimiter_of,
+    is_header,
+    is_sentence,
+    json_table,
+    markdown_cells,
+    separated_table,
+)
 from cloud.wire.chat import Message
 
 MAX_TABLES = 16
@@ -19,7 +24,7 @@ MAX_CELLS = 200_000
 MAX_CHARACTERS = 2_000_000
 """Of all the messages looked at together."""
 MAX_CELL_CHARACTERS = 10_000
-MAX_ATTEMPTS = 64
+MAX_ATTEMPTS = 16
 """Lines of a message at which a bare table is looked for in vain."""
 
 
@@ -42,14 +47,6 @@ class Found:
     """What looks like a table and is not one that can be trusted, each with its line."""
     question: str
     """The last user message without its tables."""
-
-
-class _Malformed(Exception):
-    def __init__(self, line: int, what: str) -> None:
-        super().__init__(what)
-        self.line = line
-        """Within its block, from 0."""
-        self.what = what
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +148,7 @@ def _bare_blocks(lines: Sequence[str]) -> Iterator[_Block]:
         if (
             block is None
             and attempts < MAX_ATTEMPTS
-            and (lines[at].lstrip()[:1] == "[" or _is_header(lines[at]))
+            and (lines[at].lstrip()[:1] == "[" or is_header(lines[at]))
         ):
             attempts += 1
             block = _json(lines, at) or _separated(lines, at)
@@ -172,9 +169,9 @@ def _fenced(lines: Sequence[str], at: int, fence: re.Match[str]) -> _Block:
     try:
         match fence["info"].lower():
             case "json" | "jsonl" | "ndjson":
-                parsed = _json_table("\n".join(inner))
+                parsed = json_table("\n".join(inner))
             case "csv" | "tsv" as info:
-                parsed = _separated_table(inner, "\t" if info == "tsv" else _delimiter(inner))
+                parsed = separated_table(inner, "\t" if info == "tsv" else delimiter_of(inner))
             case "" | "text" | "txt" | "md" | "markdown" | "table":
                 found = next(_moved(_bare_blocks(inner), at + 1), None)
                 if found is None:
@@ -182,26 +179,23 @@ def _fenced(lines: Sequence[str], at: int, fence: re.Match[str]) -> _Block:
                 return replace(found, first=at, last=nothing.last, title=title)
             case _:
                 return nothing
-    except _Malformed as error:
+    except Malformed as error:
         return replace(nothing, problem=(at + 1 + error.line, error.what))
     if parsed is None:
         return nothing
     return _checked(replace(nothing, header=parsed[0], rows=parsed[1], title=title))
 
 
-_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
-
-
 def _markdown(lines: Sequence[str], at: int) -> _Block | None:
     if "|" not in lines[at] or at + 1 >= len(lines):
         return None
-    if "|" not in lines[at + 1] or not _RULE.fullmatch(lines[at + 1]):
+    if "|" not in lines[at + 1] or not MARKDOWN_RULE.fullmatch(lines[at + 1]):
         return None
-    header = _pipes(lines[at])
+    header = markdown_cells(lines[at])
     last = at + 2
     rows: list[tuple[str | None, ...]] = []
     while last < len(lines) and "|" in lines[last]:
-        row = _pipes(lines[last])
+        row = markdown_cells(lines[last])
         if len(row) != len(header):
             end = next((n for n in range(last, len(lines)) if "|" not in lines[n]), len(lines))
             what = f"{len(row)} cells where the table has {len(header)} columns"
@@ -212,13 +206,6 @@ def _markdown(lines: Sequence[str], at: int) -> _Block | None:
         return None
     block = _Block(first=at, last=last, header=tuple(header), rows=tuple(rows), title=_title_above(lines, at))
     return _checked(block)
-
-
-def _pipes(line: str) -> list[str]:
-    text = line.strip().removeprefix("|")
-    if text.endswith("|") and not text.endswith(r"\|"):
-        text = text[:-1]
-    return [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", text)]
 
 
 def _json(lines: Sequence[str], at: int) -> _Block | None:
@@ -235,8 +222,8 @@ def _json(lines: Sequence[str], at: int) -> _Block | None:
     if text[end:].partition("\n")[0].strip(" .,;"):
         return None
     try:
-        parsed = _json_table(text[:end])
-    except _Malformed as error:
+        parsed = json_table(text[:end])
+    except Malformed as error:
         last = at + text.count("\n", 0, end) + 1
         return _Block(first=at, last=last, problem=(at + error.line, error.what))
     if parsed is None:
@@ -246,139 +233,45 @@ def _json(lines: Sequence[str], at: int) -> _Block | None:
     return _checked(block)
 
 
-_Parsed = tuple[tuple[str, ...], tuple[tuple[str | None, ...], ...]]
-
-
-def _json_table(text: str) -> _Parsed | None:
-    try:
-        value = json.loads(text, parse_float=Decimal, parse_int=Decimal)
-    except ValueError as error:
-        if isinstance(error, json.JSONDecodeError):
-            objects = _json_lines(text)
-            if objects is None:
-                raise _Malformed(error.lineno - 1, f"this JSON cannot be read: {error.msg}") from error
-            value = objects
-        else:
-            raise _Malformed(0, "this JSON cannot be read") from error
-    except RecursionError as error:
-        raise _Malformed(0, "this JSON is nested too deeply") from error
-    if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
-        return None
-    header = tuple(dict.fromkeys(key for row in value for key in row))
-    rows = tuple(tuple(_json_cell(row.get(key)) for key in header) for row in value)
-    return header, rows
-
-
-def _json_lines(text: str) -> list[Any] | None:
-    lines = [line for line in text.splitlines() if line.strip()]
-    try:
-        return [json.loads(line, parse_float=Decimal, parse_int=Decimal) for line in lines]
-    except (ValueError, RecursionError):
-        return None
-
-
-_NESTED = msgspec.json.Encoder(decimal_format="number")
-
-
-def _json_cell(value: Any) -> str | None:
-    match value:
-        case None:
-            return None
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case Decimal():
-            return f"{value:f}" if value.is_finite() and -40 < value.adjusted() < 40 else str(value)
-        case _:
-            return _NESTED.encode(value).decode()
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    header = next((line for line in lines if line.strip()), "")
-    return next((mark for mark in ("\t", ";", ",", "|") if mark in header), ",")
-
-
-def _separated_table(lines: Sequence[str], delimiter: str) -> _Parsed:
-    """Strictly: every record has as many cells as the header."""
-    reader = csv.reader(
-        (line + "\n" for line in lines), delimiter=delimiter, strict=True, skipinitialspace=True
-    )
-    header: tuple[str, ...] = ()
-    rows: list[tuple[str, ...]] = []
-    began = 0
-    try:
-        for row in reader:
-            line, began = began, reader.line_num
-            if not any(cell.strip() for cell in row):
-                continue
-            if not header:
-                header = tuple(row)
-            elif len(row) != len(header):
-                raise _Malformed(line, f"{len(row)} cells where the table has {len(header)} columns")
-            else:
-                rows.append(tuple(cell.rstrip("\r\n") for cell in row))
-    except csv.Error as error:
-        raise _Malformed(began, f"this row cannot be read: {error}") from error
-    if not header or not rows:
-        raise _Malformed(0, "a table needs a header and a row")
-    return header, tuple(rows)
-
-
 def _separated(lines: Sequence[str], at: int) -> _Block | None:
     """Bare CSV or TSV: a line that can be a header, and lines of as many cells below it.
 
     Prose has commas, too: a header's cells are short and no sentences, and a table has two rows, or
     three columns, or a column of numbers.
     """
-    if not _is_header(lines[at]):
+    if at + 1 == len(lines) or not is_header(lines[at]):
         return None
-    delimiter = _delimiter([lines[at]])
-    last = at + 1
+    delimiter = delimiter_of([lines[at]])
+    following = lines[at + 1]
+    if not _is_row(following, delimiter) or (", " in lines[at]) != (", " in following):
+        return None  # a sentence right above a table is not its header
+    if delimiter == "," and ", " in following and not re.search(r"\d", following):
+        return None  # words with commas and spaces: prose
+    last = at + 2
     while last < len(lines) and _is_row(lines[last], delimiter):
         last += 1
     # A sentence with a comma right below the table is no row of it.
-    while last > at + 1 and _is_sentence(lines[last - 1]):
+    while last > at + 1 and is_sentence(lines[last - 1]):
         last -= 1
     block = lines[at:last]
     if len(block) < 2:
         return None
     try:
-        header, rows = _separated_table(block, delimiter)
-    except _Malformed as error:
+        header, rows = separated_table(block, delimiter)
+    except Malformed as error:
         if len(block) < 4:  # too little to say that it was meant as a table
             return None
         return _Block(first=at, last=last, problem=(at + error.line, error.what))
     has_numbers = any(re.fullmatch(r"\W{0,2}\d[\d.,]*\W?", str(cell)) for cell in rows[0])
     if len(rows) < 2 and len(header) < 3 and not has_numbers:
         return None
-    if not has_numbers and all(", " in line for line in block):
-        return None
     if not has_numbers and any(len(str(cell).split()) > 6 for row in rows for cell in row):
         return None
     return _checked(_Block(first=at, last=last, header=header, rows=rows, title=_title_above(lines, at)))
 
 
-def _is_header(line: str) -> bool:
-    """Whether a bare line can be a header: short cells that are names, no sentence."""
-    delimiter = _delimiter([line])
-    cells = [cell.strip().strip('"') for cell in line[:10_000].split(delimiter)]
-    return (
-        len(cells) > 1
-        and delimiter != "|"
-        and all(
-            cell and len(cell) <= 40 and len(cell.split()) <= 5 and not re.search(r"[?!.:]$|^[\W\d]+$", cell)
-            for cell in cells
-        )
-    )
-
-
 def _is_row(line: str, delimiter: str) -> bool:
     return delimiter in line and not _FENCE.fullmatch(line)
-
-
-def _is_sentence(line: str) -> bool:
-    return line.rstrip().endswith(("?", "!", ".", ":")) and len(line.split()) >= 4
 
 
 def _title_above(lines: Sequence[str], at: int) -> str:

@@ -179,9 +179,19 @@ async def test_a_client_that_leaves_keeps_nothing_and_frees_the_session() -> Non
 async def test_a_prompt_that_cannot_be_built_frees_the_session() -> None:
     store, inner = FakeSessions(), Inner()
     with pytest.raises(InvalidRequest):
-        await conversations(store, inner).answer(in_session("x" * 2001))
+        await conversations(store, inner).answer(in_session("x" * 9000))
     assert inner.calls == []
     assert await store.take("acme", "s", user=None) is not None
+
+
+async def test_a_long_question_and_the_exchange_before_it_are_sent_whole() -> None:
+    store, inner = FakeSessions(), Inner()
+    layer = conversations(store, inner)
+    for text in ("x" * 300, "y" * 2500, "And so?"):
+        answer, _ = await say(layer, in_session(text))
+    assert [text[:1] for text in sent(inner)][-3:] == ["y", "Y", "A"]
+    told = dict(part.split("=") for part in answer.headers["wayside-context"].split("; "))
+    assert int(told["prompt"]) <= int(told["limit"]) <= 8192 - 512
 
 
 async def test_a_full_history_is_context_and_only_what_follows_it_is_new() -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cloud.wire.service.keyfile import KeyFile
-from tests.support.stack import Stack, ask, running
+from tests.support.stack import ECHO, Stack, ask, running
 
 pytestmark = pytest.mark.anyio
 
@@ -78,3 +78,73 @@ async def test_a_long_conversation_is_folded_and_its_beginning_is_still_in_the_p
             assert any("Ada Lovelace" in fact["text"] for fact in state["facts"]), json.dumps(state)
             shown = (await cloud.get(f"/v1/sessions/{session}")).json()
             assert shown["tokens"]["saved"] > 0
+
+
+async def test_to_another_tenant_a_session_is_not_there(tmp_path: Path) -> None:
+    theirs = key_of(tmp_path, tenant="zeta")
+    async with running(tmp_path) as stack, stack.http() as http:
+        session = (await say(http, "our-secret", "My name is Ada.")).headers["wayside-session"]
+        async with of_cloud(stack, theirs) as cloud:
+            for method, path in (("GET", ""), ("GET", "/turns"), ("GET", "/state"), ("DELETE", "")):
+                answer = await cloud.request(method, f"/v1/sessions/{session}{path}")
+                assert (answer.status_code, answer.json()["error"]["code"]) == (404, "session_not_found")
+            assert (await cloud.get("/v1/sessions")).json()["data"] == []
+            asked = ask("What is my name?", model="echo")
+            own = await cloud.post("/v1/chat/completions", json=asked, headers={"wayside-session": session})
+            assert "turns=0" in own.headers["wayside-context"], "the same name, another session"
+
+
+@pytest.mark.parametrize("path", ["?limit=0x1", "?limit=201", "/s/turns?after=-1", "/s/turns?limit=1e9"])
+async def test_a_page_that_makes_no_sense_names_its_parameter(tmp_path: Path, path: str) -> None:
+    key = key_of(tmp_path)
+    async with running(tmp_path) as stack, of_cloud(stack, key) as cloud:
+        answer = await cloud.get(f"/v1/sessions{path}")
+        assert answer.status_code == 400
+        assert answer.json()["error"]["param"] in ("limit", "after")
+
+
+async def test_sessions_and_turns_come_by_page(tmp_path: Path) -> None:
+    key = key_of(tmp_path)
+    async with running(tmp_path) as stack, stack.http() as http, of_cloud(stack, key) as cloud:
+        for name in ("a", "b", "c"):
+            await say(http, name, "hi")
+        first = (await cloud.get("/v1/sessions?limit=2")).json()
+        rest = (await cloud.get(f"/v1/sessions?limit=2&after={first['next']}")).json()
+        assert [one["id"] for one in (*first["data"], *rest["data"])] == ["a", "b", "c"]
+        assert rest["next"] is None
+        turns = (await cloud.get("/v1/sessions/a/turns?limit=1")).json()
+        assert ([turn["seq"] for turn in turns["data"]], turns["next"]) == ([1], 1)
+        turns = (await cloud.get("/v1/sessions/a/turns?limit=1&after=1")).json()
+        assert ([turn["seq"] for turn in turns["data"]], turns["next"]) == ([2], None)
+
+
+async def test_a_second_turn_at_once_is_refused_where_that_is_set(tmp_path: Path) -> None:
+    slow = ECHO.replace('kind = "scripted"', 'kind = "scripted"\nfirst_token_ms = 400')
+    settings = {"session_conflict": "refuse"}
+    async with running(tmp_path, providers=slow, cloud_settings=settings) as stack, stack.http() as http:
+        first = asyncio.create_task(say(http, "s", "one"))
+        await asyncio.sleep(0.15)
+        second = await http.post("/v1/chat/completions", json=ask("two"), headers={"wayside-session": "s"})
+        assert (second.status_code, second.json()["error"]["code"]) == (409, "session_conflict")
+        await first
+
+
+async def test_a_process_that_only_answers_leaves_folding_to_a_worker(tmp_path: Path) -> None:
+    key = key_of(tmp_path)
+    small = {"session_prompt_tokens": 1500, "compaction_poll_s": 0.02}
+    async with (
+        running(tmp_path, cloud_settings={**small, "process_role": "api"}) as stack,
+        stack.http() as http,
+    ):
+        for number in range(20):
+            await say(http, "s", f"Something about number {number}.")
+        await asyncio.sleep(0.1)
+        async with of_cloud(stack, key) as cloud:
+            assert (await cloud.get("/v1/sessions/s/state")).json()["version"] == 0
+    async with (
+        running(tmp_path, cloud_settings={**small, "process_role": "worker"}) as stack,
+        of_cloud(stack, key) as cloud,
+        asyncio.timeout(10),
+    ):
+        while (await cloud.get("/v1/sessions/s/state")).json()["version"] == 0:
+            await asyncio.sleep(0.02)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud.adapters.database import Database, open_database
+from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.domain_sessions import Lease, Line, NewTurn, State
 from cloud.wire.errors import StorageFull
@@ -43,6 +44,7 @@ async def taken(store: SqlSessions) -> Lease:
 HOLDER = """
 import asyncio, sys
 from cloud.adapters.database import open_database
+from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 
 async def main():
@@ -128,3 +130,44 @@ async def test_what_looks_like_sql_is_text(database_url: str) -> None:
         await append(store, nasty)
         assert [turn.text for turn in await store.turns("acme", "s")] == [nasty]
         assert await store.turns("acme' OR '1'='1", "s") == ()
+
+
+async def test_a_person_is_exported_and_erased_with_what_was_derived_from_them(database_url: str) -> None:
+    async with open_database(database_url) as database:
+        store = sessions(database)
+
+        erasure = SqlSessionErasure(database, compaction_at=0.7)
+
+        async def exchange(session: str, user: str | None, content: str) -> None:
+            lease = await store.take("acme", session, user=user)
+            assert lease is not None
+            await store.append(lease, [said(content)] * 2, user=user, prompt_tokens=0, limit_tokens=50)
+
+        await exchange("hers", "ada", "canary one")
+        await exchange("hers", None, "canary two")
+        await exchange("shared", "bob", "bob was here")
+        await exchange("shared", "ada", "canary three")
+        await exchange("his", "bob", "bob alone")
+        state = State(version=1, covered_through=4, facts=(Line(text="canary four", seqs=(3,)),))
+        window = await store.window("acme", "shared")
+        assert await store.publish("acme", "shared", state, replaces=window, state_tokens=5)
+        window = await store.window("acme", "shared")
+        under_way = await store.take("acme", "shared", user="bob")
+        assert under_way is not None
+
+        records = [record async for record in erasure.export("acme", "ada")]
+        told = [(record["kind"], record["session"], record["seq"]) for record in records]
+        hers = [("turn", "hers", seq) for seq in (1, 2, 3, 4)]
+        assert told == [*hers, ("turn", "shared", 3), ("turn", "shared", 4)]
+        assert await erasure.erase("zeta", "ada") == {"sessions": 0, "turns": 0, "session_states": 0}
+        assert await erasure.erase("acme", "ada") == {"sessions": 1, "turns": 6, "session_states": 1}
+        assert [record async for record in erasure.export("acme", "ada")] == []
+        assert [turn.text for turn in await store.turns("acme", "shared")] == ["bob was here"] * 2
+        assert (await store.session("acme", "his")).turns == 2
+        assert not await store.renew(under_way), "its prompt may have held what is erased"
+        late = State(version=2, covered_through=4, facts=(Line(text="canary five", seqs=(3,)),))
+        assert not await store.publish("acme", "shared", late, replaces=window, state_tokens=5)
+        anew = await store.window("acme", "shared")
+        assert (anew.state.is_empty, anew.state.covered_through) == (True, 0)
+        fresh = State(version=anew.state.version + 1, covered_through=1, facts=(Line(text="bob", seqs=(1,)),))
+        assert await store.publish("acme", "shared", fresh, replaces=anew, state_tokens=5)

@@ -54,6 +54,11 @@ def test_a_sentence_with_commas_right_above_or_below_is_no_row() -> None:
     assert found.question == "In this data, what is the total?\nGiven that, what is the total?"
 
 
+def test_a_greeting_right_above_is_no_header() -> None:
+    found = find("Hello there, friend\nregion,sales\nNorth,1\nSouth,2.50")
+    assert only(found).columns == ("region", "sales")
+
+
 @pytest.mark.parametrize(
     "text",
     [
