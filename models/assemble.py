@@ -55,7 +55,8 @@ def assemble(name: str, collection: Collection, recipe: Recipe, run: Path, bundl
     others = collect("general", data_directory())
     missing = tuple(name for name in SIGNALS if name not in recipe.signals)
     drawn = [one for one in others.train if not missing or share(f"drawn {one.text}") < BORROWED]
-    recipe = attach(student, drawn, recipe, tuple(dict.fromkeys((*recipe.attached, *missing))))
+    if anew := tuple(dict.fromkeys((*recipe.attached, *missing))):
+        recipe = attach(student, drawn, recipe, anew)
     if missing:
         extra = [one for one in others.validation if any(name in one.signals for name in missing)]
         told = [replace(one, intent=None, signals=_without_scope(one)) for one in extra]

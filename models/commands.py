@@ -106,6 +106,15 @@ def _verifier(options: argparse.Namespace) -> None:
             calibrate_stage(options.out or BUNDLE)
 
 
+def _ranker(options: argparse.Namespace) -> None:
+    from models.dataset import data_directory
+    from models.ranker import fit_ranker
+
+    network = Network(read_bundle(BUNDLES / "general"))
+    output = network.bundle.manifest.embedding.output
+    fit_ranker(data_directory(), lambda text: network.read(text).outputs[output])
+
+
 def _table(options: argparse.Namespace) -> None:
     from models.bars import print_table
 
@@ -174,6 +183,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--without-quora", action="store_true", help="train on written and edited pairs alone")
     one.add_argument("--out", type=Path, help="folder of the bundle; default models/bundles/verifier")
     one.set_defaults(run=_verifier)
+
+    one = commands.add_parser("ranker", help="fit the ranker of long-term memory to QMSum")
+    one.set_defaults(run=_ranker)
 
     one = commands.add_parser("table", help="measure every bar of the shipped bundles")
     one.add_argument("--quick", action="store_true", help="leave out what takes minutes")

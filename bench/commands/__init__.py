@@ -1,6 +1,18 @@
 """The subcommands: a module each, that adds itself to the command line."""
 
-from bench.commands import cache, cost, decisions, endurance, load, overhead, overload, sessions, soak, start
+from bench.commands import (
+    cache,
+    cost,
+    decisions,
+    endurance,
+    load,
+    memory,
+    overhead,
+    overload,
+    sessions,
+    soak,
+    start,
+)
 
 COMMANDS = (
     overhead,
@@ -10,6 +22,7 @@ COMMANDS = (
     cost,
     cache,
     sessions,
+    memory,
     endurance,
     soak,
     start,

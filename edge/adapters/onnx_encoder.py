@@ -96,6 +96,10 @@ class Network:
             bundle=self.bundle.identity,
         )
 
+    def count(self, text: str) -> int:
+        """Tokens of the whole text, without marks."""
+        return len(self._ids(text))
+
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
