@@ -183,7 +183,11 @@ async def _open_encoder(settings: EdgeSettings, instruments: Instruments) -> Asy
 async def _open_exact_cache(settings: EdgeSettings, stack: AsyncExitStack) -> ExactCache:
     if settings.exact_cache_max_bytes == 0:
         return NoExactCache()
-    exact = DiskcacheExact(settings.data_dir / "exact", max_bytes=settings.exact_cache_max_bytes)
+    exact = DiskcacheExact(
+        settings.data_dir / "exact",
+        max_bytes=settings.exact_cache_max_bytes,
+        memory_bytes=settings.exact_cache_memory_bytes,
+    )
     stack.push_async_callback(exact.aclose)
     return exact
 
