@@ -24,6 +24,11 @@ class Directives:
     max_age_s: int | None = None
     min_fresh_s: int = 0
 
+    def allow_stale(self, *, age_s: float) -> bool:
+        """Whether an answer of this age may be used though it is no longer fresh."""
+        is_young = self.max_age_s is None or age_s <= self.max_age_s
+        return is_young and not self.no_cache and self.min_fresh_s == 0
+
     def allow(self, *, age_s: float, ttl_s: float) -> bool:
         """Whether an answer of this age, that stays fresh for so long, may be used."""
         return (self.max_age_s is None or age_s <= self.max_age_s) and ttl_s >= self.min_fresh_s
