@@ -14,7 +14,7 @@ from cloud.wire.answers import Usage
 from cloud.wire.chat import Message
 from cloud.wire.errors import NotFound, SessionConflict
 
-_LONGEST_WINDOW = 4000
+_LONGEST_WINDOW = 1000
 """Turns read for one prompt: more than any budget holds, should compaction be far behind."""
 
 _CLAIM_S = 120.0

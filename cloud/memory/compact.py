@@ -78,7 +78,7 @@ class Compactor:
         """
         window = await self._store.window(tenant, session, from_oldest=True)
         tokens = self._tokens_of(next((turn.model for turn in reversed(window.turns) if turn.model), None))
-        costs = [tokens.of_message(turn.message) for turn in window.turns]
+        costs = await asyncio.to_thread(_costs, window, tokens)
         count = turns_to_fold(
             window.turns,
             costs,
@@ -114,6 +114,10 @@ class Compactor:
             if is_publishable(state, window.state, most=most, tokens=tokens):
                 return state
         return None
+
+
+def _costs(window: Window, tokens: Tokens) -> list[int]:
+    return [tokens.of_message(turn.message) for turn in window.turns]
 
 
 def is_publishable(state: State, previous: State, *, most: int, tokens: Tokens) -> bool:

@@ -9,6 +9,8 @@ _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|Mr|Mrs|Ms|Dr|Prof|St|vs|approx|N
 _BULLET = re.compile(r"^\s*(?:[-*•>#]+|\d{1,2}[.)])\s+")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _LONGEST_CHARACTERS = 240
+_MOST_CHARACTERS = 20_000
+"""Of a text that are looked at: a pasted book is not a conversation."""
 
 _FILLERS = re.compile(
     r"^(?:(?:ok(?:ay)?|well|so|hi|hello|hey|thanks|thank you|sure|great|right|yes|no|oh|also|and|but|"
@@ -27,11 +29,11 @@ STOP_WORDS = frozenset(
 
 
 def sentences_of(text: str) -> Iterator[str]:
-    """The sentences of a text, without code, bullets and openings that say nothing."""
+    """The sentences of a text's beginning, without code, bullets and openings that say nothing."""
     held = ""
-    for piece in _END.split(_CODE.sub(" ", text)):
+    for piece in _END.split(_CODE.sub(" ", text[:_MOST_CHARACTERS])):
         held = f"{held} {piece.strip()}".strip() if held else _BULLET.sub("", piece).strip()
-        if _ABBREVIATION.search(held):
+        if len(held) < _LONGEST_CHARACTERS and _ABBREVIATION.search(held):
             continue
         sentence, held = _FILLERS.sub("", held).strip(), ""
         if len(sentence) > 1:

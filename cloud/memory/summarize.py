@@ -1,5 +1,6 @@
 """The extractive summarizer: picks and shortens sentences by rules, the same every time, with no model."""
 
+import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,9 @@ _FACTS_SHARE, _TASKS_SHARE, _ENTITIES_SHARE = 0.65, 0.10, 0.05
 """Of the room there is; the summary has the rest, and what these leave."""
 
 _MOST_SENTENCES = 64
-"""Of one turn that are looked at: a pasted book is not a conversation."""
+"""Of one turn."""
+_MOST_FACTS = 500
+"""That compete for their place, the heaviest: each is compared with each that is found after it."""
 _MOST_ENTITIES = 12
 _MOST_SEQS = 8
 _STATED = 2.0
@@ -44,27 +47,29 @@ class ExtractiveSummarizer:
     async def summarize(
         self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int, tokens: Tokens
     ) -> Summary:
-        """The port's `summarize`; see `cloud.ports.Summarizer`."""
-        groups = [[sentence for turn in group for sentence in _read(turn)] for group in _said(turns)]
-        sentences = [sentence for group in groups for sentence in group]
+        """The port's `summarize`; see `cloud.ports.Summarizer`. Works in a thread: it may take a while."""
+        return await asyncio.to_thread(_summary, turns, previous, max_tokens=max_tokens, tokens=tokens)
 
-        def cost(line: Line) -> int:
-            return tokens.of_text(f"- {line.text}\n")
 
-        room = max_tokens - state_cost(State(facts=(Line(text=".", seqs=()),)), tokens)
-        facts = _within(_facts(sentences, previous), int(room * _FACTS_SHARE), cost)
-        tasks = _within(_tasks(sentences, previous), int(room * _TASKS_SHARE), cost)
-        entities = _within(_entities(sentences, previous), int(room * _ENTITIES_SHARE), cost)
-        left = room - sum(map(cost, (*facts, *tasks, *entities)))
-        summary = _within(_exchanges(groups, previous, facts), left, cost)
-        return trimmed(
-            Summary(
-                facts=facts, open_tasks=tasks, summary=summary, entities=entities, written_by="extractive"
-            ),
-            covered_through=turns[-1].seq,
-            max_tokens=max_tokens,
-            tokens=tokens,
-        )
+def _summary(turns: Sequence[Turn], previous: State, *, max_tokens: int, tokens: Tokens) -> Summary:
+    groups = [[sentence for turn in group for sentence in _read(turn)] for group in _said(turns)]
+    sentences = [sentence for group in groups for sentence in group]
+
+    def cost(line: Line) -> int:
+        return tokens.of_text(f"- {line.text}\n")
+
+    room = max_tokens - state_cost(State(facts=(Line(text=".", seqs=()),)), tokens)
+    facts = _within(_facts(sentences, previous), int(room * _FACTS_SHARE), cost)
+    tasks = _within(_tasks(sentences, previous), int(room * _TASKS_SHARE), cost)
+    entities = _within(_entities(sentences, previous), int(room * _ENTITIES_SHARE), cost)
+    left = room - sum(map(cost, (*facts, *tasks, *entities)))
+    summary = _within(_exchanges(groups, previous, facts), left, cost)
+    return trimmed(
+        Summary(facts=facts, open_tasks=tasks, summary=summary, entities=entities, written_by="extractive"),
+        covered_through=turns[-1].seq,
+        max_tokens=max_tokens,
+        tokens=tokens,
+    )
 
 
 def _said(turns: Sequence[Turn]) -> list[list[Turn]]:
@@ -101,6 +106,8 @@ def _facts(sentences: Sequence[_Sentence], previous: State) -> list[Line]:
             if not _are_same(words, sentence.words) and not (note.subject and _is_about(line, note.subject))
         ]
         found.append((_line(sentence, weight=note.weight), sentence.words))
+        if len(found) > _MOST_FACTS:
+            found.remove(min(found, key=lambda entry: entry[0].weight))
     return [line for line, _ in found]
 
 

@@ -93,6 +93,12 @@ async def test_a_fact_from_the_beginning_survives_many_folds_in_little_room() ->
     assert state.summary, "the small talk has a line, too"
 
 
+@pytest.mark.parametrize("pattern", ["e.g. ", "My ", "a", "A B ", "- ", "well, ", "```", "my x is "])
+async def test_a_megabyte_of_anything_comes_to_an_end(pattern: str) -> None:
+    state = await summarize(dialogue(pattern * (1_000_000 // len(pattern)), "I see."), room=500)
+    assert state_cost(state, TOKENS) <= 500
+
+
 @given(
     said=st.lists(st.text(max_size=200), min_size=2, max_size=12),
     room=st.integers(60, 1500),
