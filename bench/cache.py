@@ -97,7 +97,7 @@ class Reader:
         similarity = float(stored @ reading.embedding)
         refused, probability = "longer than the window" if reading.truncated else _context(row), 0.0
         if refused is None and similarity >= self.least_similarity:
-            refused, probability = self._verdict(row, similarity)
+            refused, probability = self.verdict(row, similarity)
         return Outcome(
             row=row,
             similarity=similarity,
@@ -106,7 +106,8 @@ class Reader:
             milliseconds=(time.perf_counter() - began) * 1000,
         )
 
-    def _verdict(self, row: Asked, similarity: float) -> tuple[str | None, float]:
+    def verdict(self, row: Asked, similarity: float) -> tuple[str | None, float]:
+        """Why the pair is refused, or None, and the probability."""
         answer = StoredAnswer(id="", completion=b"", created=0.0, expires=0.0)
         candidate = Candidate(question=row.stored, similarity=similarity, answer=answer)
         verdict = _now(self._verifier.check(row.asked, candidate))

@@ -1,4 +1,4 @@
-"""What keeping a turn costs: its lease and its transaction, alone and with others at once."""
+"""What keeping a turn costs: its lease and its transaction, alone and with others at once; and reading."""
 
 import asyncio
 import time
@@ -23,6 +23,8 @@ class Writes:
     p95_ms: float
     at_once: int
     busy_p95_ms: float
+    read_p95_ms: float
+    """Of a window of 50 turns, as a prompt is made from."""
 
 
 def measure(url: str) -> Writes:
@@ -36,12 +38,21 @@ async def _measure(url: str) -> Writes:
         busy = await asyncio.gather(
             *(_write(store, f"s{number}", _TURNS // _AT_ONCE) for number in range(_AT_ONCE))
         )
+        read = [await _read(store) for _ in range(_TURNS)]
     return Writes(
         p50_ms=percentile(alone, 0.5),
         p95_ms=percentile(alone, 0.95),
         at_once=_AT_ONCE,
         busy_p95_ms=percentile([taken for one in busy for taken in one], 0.95),
+        read_p95_ms=percentile(read, 0.95),
     )
+
+
+async def _read(store: SqlSessions) -> float:
+    began = time.perf_counter()
+    window = await store.window("bench", "s0")
+    assert len(window.turns) == 2 * (_TURNS // _AT_ONCE)
+    return 1000 * (time.perf_counter() - began)
 
 
 async def _write(store: SqlSessions, session: str, count: int) -> list[float]:

@@ -197,7 +197,10 @@ class Conversations:
         *asked, answer = (
             NewTurn(document=turn.document, tokens=tokens.of_message(turn.message)) for turn in turns
         )
-        answer = replace(answer, model=call.model.name, usage=usage or Usage())
+        if usage is None:  # a stream that was not asked for it: by our own count
+            whole = prompt.tokens + answer.tokens
+            usage = Usage(prompt_tokens=prompt.tokens, completion_tokens=answer.tokens, total_tokens=whole)
+        answer = replace(answer, model=call.model.name, usage=usage)
         await self._leases.append(
             lease, [*asked, answer], user=call.user, prompt_tokens=prompt.tokens, limit_tokens=limit
         )

@@ -108,8 +108,8 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, le=64, description="processes that compute SQL and charts, started when first needed")
     ] = 2
     sandbox_memory_mb: Annotated[
-        int, Meta(ge=512, description="address space of each of them, in MB; a query may have half of it")
-    ] = 1024
+        int, Meta(ge=64, description="memory that a query in one of them may have, in MB")
+    ] = 512
 
     @property
     def database(self) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from cloud.wire.errors import PermissionDenied
 from cloud.wire.keys import Keyring
 from cloud.wire.service.access import authenticate
-from edge.domain import Principal
+from edge.domain import Principal, Quota
+
+_UNLIMITED = Quota()
 
 
 def principal_of(headers: Mapping[str, str], ring: Keyring) -> Principal:
@@ -13,4 +15,14 @@ def principal_of(headers: Mapping[str, str], ring: Keyring) -> Principal:
     record = authenticate(headers, ring)
     if record.role != "client":
         raise PermissionDenied("an edge's credential opens the cloud, not another edge")
-    return Principal(tenant=record.tenant, key_id=record.id, pins=record.pins)
+    quota = Quota(
+        requests_per_minute=record.requests_per_minute,
+        requests_per_day=record.requests_per_day,
+        tokens_per_day=record.tokens_per_day,
+    )
+    return Principal(
+        tenant=record.tenant,
+        key_id=record.id,
+        pins=record.pins,
+        quota=None if quota == _UNLIMITED else quota,
+    )

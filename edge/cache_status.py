@@ -8,8 +8,9 @@ _CACHE = "wayside"
 
 
 def hit(*, ttl_s: float, detail: str) -> str:
-    """`Cache-Status` of an answer from storage (RFC 9211); it may be stale only where that is allowed."""
-    return f"{_CACHE}; hit; ttl={int(ttl_s)}; detail={detail}"
+    """`Cache-Status` of an answer from storage (RFC 9211); a stale one's `ttl` is negative."""
+    stale = "; stale" if ttl_s < 0 else ""
+    return f"{_CACHE}; hit; ttl={int(ttl_s)}{stale}; detail={detail}"
 
 
 def forwarded(decision: Forward, *, collapsed: bool) -> str:

@@ -9,6 +9,7 @@ from cloud.wire.chat import ChatRequest, Message
 from edge.personal import is_personal, is_time_dependent
 
 _DIRECTIVE = re.compile(r'\s*([A-Za-z-]+)\s*(?:=\s*"?([^",]*)"?)?\s*(?:,|$)')
+TOO_LARGE = "request too large"
 _END = 2000
 """Characters at either end of a question that are searched for what forbids storing."""
 
@@ -22,6 +23,11 @@ class Directives:
     only_if_cached: bool = False
     max_age_s: int | None = None
     min_fresh_s: int = 0
+
+    def allow_stale(self, *, age_s: float) -> bool:
+        """Whether an answer of this age may be used though it is no longer fresh."""
+        is_young = self.max_age_s is None or age_s <= self.max_age_s
+        return is_young and not self.no_cache and self.min_fresh_s == 0
 
     def allow(self, *, age_s: float, ttl_s: float) -> bool:
         """Whether an answer of this age, that stays fresh for so long, may be used."""
@@ -55,6 +61,8 @@ class Cacheability:
 
 def directives_of(cache_control: str) -> Directives:
     """Read the header. A number that is none counts as 0: the strictest reading."""
+    if not cache_control:
+        return Directives()
     found = {match[1].lower(): match[2] for match in _DIRECTIVE.finditer(cache_control)}
     return Directives(
         no_store="no-store" in found,
@@ -70,6 +78,17 @@ def _seconds(value: str | None) -> int:
     return min(int(value[:10]), 2**31) if value.isascii() and value.isdigit() else 0
 
 
+def exact_refusal(*, body_bytes: int, in_session: bool, directives: Directives, limits: Limits) -> str | None:
+    """Why a request is not looked up to the letter, as far as its key does not tell.
+
+    Everything else that forbids storing follows from what the key is made of, so that nothing was stored
+    under the key of a request it forbids.
+    """
+    if body_bytes > limits.max_request_bytes:
+        return TOO_LARGE
+    return ("session" if in_session else None) or ("no-store" if directives.no_store else None)
+
+
 def assess(
     request: ChatRequest,
     *,
@@ -82,22 +101,23 @@ def assess(
     """What the request itself forbids. `fields` are the body's top-level names, `text` the question."""
     # The request of a long text stands at one of its ends; what is between is material.
     ends = text if len(text) <= 2 * _END else f"{text[:_END]}\n{text[-_END:]}"
+    personal = is_personal(ends)
     never = (
         _of_the_request(request, fields, limits)
         or ("session" if in_session else None)
-        or ("personal" if is_personal(ends) else None)
+        or ("personal" if personal else None)
         or ("time-dependent" if is_time_dependent(ends) else None)
     )
     return Cacheability(
         exact=never or ("no-store" if directives.no_store else None),
         semantic=never or ("no-store" if directives.no_store else None) or _only_exact(request, text, limits),
         store=never or ("no-store" if directives.no_store else None),
-        knowledge=_not_from_knowledge(request, fields, text, in_session=in_session, ends=ends),
+        knowledge=_not_from_knowledge(request, fields, text, in_session=in_session, personal=personal),
     )
 
 
 def _not_from_knowledge(
-    request: ChatRequest, fields: frozenset[str], text: str, *, in_session: bool, ends: str
+    request: ChatRequest, fields: frozenset[str], text: str, *, in_session: bool, personal: bool
 ) -> str | None:
     """A known answer is plain text for a question that stands on its own; its operator keeps it current."""
     roles = [message.role for message in request.messages]
@@ -113,7 +133,7 @@ def _not_from_knowledge(
         return "not only text"
     if not text.strip():
         return "no question"
-    return "personal" if is_personal(ends) else None
+    return "personal" if personal else None
 
 
 def _of_the_request(request: ChatRequest, fields: frozenset[str], limits: Limits) -> str | None:

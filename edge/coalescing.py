@@ -107,6 +107,6 @@ def _key_of(query: Query) -> _Key | None:
         return None
     if (query.request.n or 1) > 1 or len(body) > _LARGEST_BODY_BYTES:
         return None
-    canonical = msgspec.json.encode(msgspec.json.decode(body), order="deterministic")
+    canonical = msgspec.json.encode(query.document.fields, order="deterministic")
     passed_on = sorted(item for item in query.passed_on.items() if item[0] not in _NOT_OF_THE_REQUEST)
     return query.principal.tenant, tuple(passed_on), hashlib.sha256(canonical).digest()

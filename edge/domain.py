@@ -15,6 +15,15 @@ Vector = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """What a key may ask for; None where there is no limit."""
+
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
     """Who is asking, as proven by their key."""
 
@@ -22,6 +31,7 @@ class Principal:
     key_id: str
     pins: bool = False
     """May choose the route of a request with `Wayside-Route`."""
+    quota: Quota | None = None
 
 
 Pin = Literal["cache", "local", "cloud"]

@@ -39,6 +39,7 @@ def explained(
             "cache": routed.rule.cache,
             "knowledge": routed.rule.knowledge,
             "ttl_s": routed.rule.ttl_s,
+            "stale_s": routed.rule.stale_s,
             "min_confidence": routed.rule.min_confidence,
             "agent": routed.rule.agent,
             "tier": routed.rule.tier,

@@ -31,9 +31,16 @@ class Feedback:
     """
 
     def __init__(
-        self, *, exact: ExactCache, semantic: SemanticCache, shadows: Shadows, metrics: EdgeMetrics
+        self,
+        *,
+        exact: ExactCache,
+        stale: ExactCache,
+        semantic: SemanticCache,
+        shadows: Shadows,
+        metrics: EdgeMetrics,
     ) -> None:
         self._exact = exact
+        self._stale = stale
         self._semantic = semantic
         self._shadows = shadows
         self._metrics = metrics
@@ -66,6 +73,7 @@ class Feedback:
     async def forget(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
         """Drop one entry, one scope, or everything of the tenant; how many entries there were."""
         exact = await self._exact.drop(tenant, entry=entry, scope=scope)
+        await self._stale.drop(tenant, entry=entry, scope=scope)
         semantic = await self._semantic.drop(tenant, entry=entry, scope=scope)
         # Most entries are kept in both.
         return max(exact, semantic)

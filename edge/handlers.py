@@ -23,19 +23,24 @@ from edge.wiring import Edge
 async def chat_completions(request: Request) -> Response:
     edge = _edge(request)
     record = record_of(request.scope)
-    query = await _query(request)
+    principal = _principal(request)
+    left = edge.quotas.admit(principal)
+    query = await _query(request, principal)
     record.route = "cloud"  # unless the pipeline knows better: what fails, fails on its way there
     answer = await edge.pipeline.answer(query)
     record.route = answer.route
-    headers = {**answer.headers, names.ROUTE: answer.route}
+    headers = {**answer.headers, **left, names.ROUTE: answer.route}
+    documents = answer.documents
+    if answer.route == "cloud":
+        documents = edge.quotas.metered(documents, query.principal, body_bytes=len(query.document.body))
     respond = streamed_answer if query.request.streams else whole_answer
-    return await respond(answer.documents, record, headers)
+    return await respond(documents, record, headers)
 
 
 async def route(request: Request) -> Response:
     """What would be done with a chat completion request, and why; nothing is done."""
     edge = _edge(request)
-    query = await _query(request)
+    query = await _query(request, _principal(request))
     stages = Stages()
     judgement = await edge.judge.judge(query, stages, in_full=True)
     told = explained(
@@ -97,11 +102,10 @@ async def metrics(request: Request) -> Response:
     return metrics_page(edge.metrics)
 
 
-async def _query(request: Request) -> Query:
+async def _query(request: Request, principal: Principal) -> Query:
     """Authenticated before the body is read, and checked after."""
     edge = _edge(request)
     record = record_of(request.scope)
-    principal = _principal(request)
     deadline = deadline_of(request.headers, edge.settings)
     pin = _pin(request, principal)
     passed_on = names.passed_on(request.headers)

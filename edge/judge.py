@@ -4,11 +4,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from cloud.wire.answers import usage_of
 from edge.cache_status import Stages
-from edge.cacheability import Cacheability, Directives, Limits, assess, directives_of
+from edge.cacheability import (
+    TOO_LARGE,
+    Cacheability,
+    Directives,
+    Limits,
+    assess,
+    directives_of,
+    exact_refusal,
+)
 from edge.domain import (
     Candidate,
     Decision,
@@ -24,12 +30,11 @@ from edge.domain import (
 )
 from edge.error_budget import ErrorBudget, Namespace
 from edge.fingerprint import keys_of
-from edge.policy import VERSION, Uses, decide, uses, uses_before_reading, within_budget
+from edge.policy import NOT_FROM_THE_CACHE, VERSION, Uses, decide, uses, within_budget
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Verifier
 from edge.replay import owes_usage
 from edge.routes import Routed, RouteTable
 
-_TOO_LARGE = "request too large"
 _FRESHER = Forward(cause="request", reason="the client wants a fresher answer")
 
 
@@ -49,7 +54,6 @@ class Judgement:
 
     query: Query
     directives: Directives
-    cacheability: Cacheability
     keys: Keys
     decision: Decision
     exact: StoredAnswer | None = None
@@ -94,14 +98,19 @@ class Judge:
         table = self._routes()
         bundle = self._encoder.identity if self._encoder is not None else ""
         directives = directives_of(query.cache_control)
-        body = msgspec.json.decode(query.document.body)
-        cacheability = self._assessed(query, frozenset(body), directives)
+        body = query.document.fields
         keys = keys_of(
             tenant=query.principal.tenant, body=body, bundle=bundle, policy=f"{VERSION}/{table.version}"
         )
         stages.done("read")
         stored = None
-        if uses_before_reading(cacheability, pin=query.pin) is None:
+        unasked = exact_refusal(
+            body_bytes=len(query.document.body),
+            in_session=query.in_session,
+            directives=directives,
+            limits=self._thresholds.limits,
+        )
+        if unasked is None and query.pin not in NOT_FROM_THE_CACHE:
             stored = await self._exact.get(keys)
             stages.done("exact")
         if stored is not None and owes_usage(query.request) and usage_of(stored.completion) is None:
@@ -112,11 +121,11 @@ class Judge:
                 return Judgement(
                     query=query,
                     directives=directives,
-                    cacheability=cacheability,
                     keys=keys,
                     decision=decision,
                     exact=stored,
                 )
+        cacheability = self._assessed(query, frozenset(body), directives)
         encoding = None
         if self._encoder is not None:
             encoding = await self._encoder.encode(query.text)
@@ -142,7 +151,6 @@ class Judge:
         return Judgement(
             query=query,
             directives=directives,
-            cacheability=cacheability,
             keys=keys,
             decision=self._if_fresh(decision, directives),
             exact=stored,
@@ -157,7 +165,7 @@ class Judge:
     def _assessed(self, query: Query, fields: frozenset[str], directives: Directives) -> Cacheability:
         limits = self._thresholds.limits
         if len(query.document.body) > limits.max_request_bytes:
-            return Cacheability(exact=_TOO_LARGE, semantic=_TOO_LARGE, store=_TOO_LARGE, knowledge=_TOO_LARGE)
+            return Cacheability(exact=TOO_LARGE, semantic=TOO_LARGE, store=TOO_LARGE, knowledge=TOO_LARGE)
         return assess(
             query.request,
             fields=fields,

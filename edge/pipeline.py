@@ -7,7 +7,7 @@ from typing import Literal, assert_never
 
 from cloud.wire import headers as names
 from cloud.wire.answers import usage_of
-from cloud.wire.errors import InvalidRequest, NotStored
+from cloud.wire.errors import InvalidRequest, NotStored, UpstreamBroken, UpstreamRefused, UpstreamUnavailable
 from edge import cache_status
 from edge.cache_status import Stages
 from edge.cacheability import answer_refusal
@@ -16,11 +16,13 @@ from edge.feedback import Feedback
 from edge.judge import Judge, Judgement, Thresholds, refusals
 from edge.policy import would_be_hit
 from edge.ports import ExactCache, SemanticCache, Upstream
-from edge.replay import Origin, replayed
+from edge.replay import Origin, owes_usage, replayed
 from edge.sessions import Sessions
 from edge.shadows import Shadows, WouldBe
 from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
+
+_SERVERS_FAULT = 500
 
 
 class Pipeline:
@@ -31,6 +33,7 @@ class Pipeline:
         *,
         judge: Judge,
         exact: ExactCache,
+        stale: ExactCache,
         semantic: SemanticCache,
         upstream: Upstream,
         storing: Storing,
@@ -43,6 +46,7 @@ class Pipeline:
     ) -> None:
         self._judge = judge
         self._exact = exact
+        self._stale = stale
         self._semantic = semantic
         self._upstream = upstream
         self._storing = storing
@@ -82,7 +86,12 @@ class Pipeline:
         return replace(answer, headers=headers)
 
     def _replay(
-        self, query: Query, stored: StoredAnswer, *, route: Literal["cache", "local"], origin: Origin
+        self,
+        query: Query,
+        stored: StoredAnswer,
+        *,
+        route: Literal["cache", "local", "degraded"],
+        origin: Origin,
     ) -> Answer:
         now = self._clock()
         self._metrics.hits.labels(origin).inc()
@@ -125,7 +134,13 @@ class Pipeline:
         if judgement.directives.only_if_cached or query.pin in ("cache", "local"):
             raise NotStored("no stored answer serves this request, and only a stored one was asked for")
         self._metrics.forwards.labels(decision.cause).inc()
-        answer = await self._upstream.forward(self._with_what_is_known(judgement))
+        try:
+            answer = await self._upstream.forward(self._with_what_is_known(judgement))
+        except (UpstreamUnavailable, UpstreamBroken, UpstreamRefused) as error:
+            degraded = await self._degraded(judgement) if error.status >= _SERVERS_FAULT else None
+            if degraded is None:
+                raise
+            return degraded
         documents = answer.documents
         if judgement.uses is not None and judgement.uses.store_exact is None:
             documents = self._storing.listening(
@@ -139,6 +154,19 @@ class Pipeline:
             names.CACHE_STATUS: cache_status.forwarded(decision, collapsed=answer.collapsed),
         }
         return replace(answer, documents=documents, headers=headers)
+
+    async def _degraded(self, judgement: Judgement) -> Answer | None:
+        """A stored answer past its time, where the route and the client allow one (RFC 5861, section 4)."""
+        query, uses, routed = judgement.query, judgement.uses, judgement.routed
+        if uses is None or uses.exact is not None or routed is None or routed.rule.stale_s == 0:
+            return None
+        found = await self._stale.get(judgement.keys)
+        if found is None or (owes_usage(query.request) and usage_of(found.completion) is None):
+            return None
+        if not judgement.directives.allow_stale(age_s=self._clock() - found.created):
+            return None
+        fresh_until = replace(found, expires=found.created + routed.rule.ttl_s)
+        return self._replay(query, fresh_until, route="degraded", origin="exact")
 
     async def _store(self, judgement: Judgement, completion: bytes) -> None:
         """Keep an answer that came from the upstream; compare it with the one that was nearly given."""
@@ -158,6 +186,8 @@ class Pipeline:
                 id=keys.entry, completion=completion, created=now, expires=now + judgement.routed.rule.ttl_s
             )
             kept = await self._exact.put(keys, answer)
+            if (stale_s := judgement.routed.rule.stale_s) > 0:
+                await self._stale.put(keys, replace(answer, expires=answer.expires + stale_s))
             if judgement.encoding is not None and judgement.uses.store_semantic is None:
                 embedding = judgement.encoding.embedding
                 kept |= await self._semantic.put(

@@ -25,6 +25,10 @@ VERSION = "2"
 words, keys."""
 
 
+NOT_FROM_THE_CACHE: frozenset[Pin | None] = frozenset({"cloud", "local"})
+"""Pins of clients that want no answer given before."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uses:
     """What may be used for a request; each None where nothing speaks against it, else why not."""
@@ -34,11 +38,6 @@ class Uses:
     semantic: str | None
     store_exact: str | None
     store_semantic: str | None
-
-
-def uses_before_reading(cacheability: Cacheability, *, pin: Pin | None) -> str | None:
-    """Why the exact cache is not looked into; the encoder has not read the text yet."""
-    return "pinned" if pin in ("cloud", "local") else cacheability.exact
 
 
 def uses(
@@ -67,7 +66,7 @@ def uses(
     exact_only = "exact only" if rule.cache == "exact" else None
     semantic = cacheability.semantic or off or exact_only or reading or unsure
     return Uses(
-        exact=uses_before_reading(cacheability, pin=pin),
+        exact=("pinned" if pin in NOT_FROM_THE_CACHE else None) or cacheability.exact,
         knowledge=(
             ("pinned" if pin in ("cloud", "cache") else None)
             or ("knowledge off" if not rule.knowledge else None)
@@ -75,7 +74,7 @@ def uses(
             or reading
             or unsure
         ),
-        semantic=("pinned" if pin in ("cloud", "local") else None) or semantic,
+        semantic=("pinned" if pin in NOT_FROM_THE_CACHE else None) or semantic,
         store_exact=cacheability.store or off or injected,
         store_semantic=cacheability.store or semantic,
     )

@@ -29,6 +29,7 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     knowledge: bool = True
     cache: CacheMode = "semantic"
     ttl_s: Annotated[float, Meta(gt=0, le=366 * 86400)] = 86400.0
+    stale_s: Annotated[float, Meta(ge=0, le=366 * 86400)] = 0.0
     min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.5
     injection: Literal["forward", "refuse"] = "forward"
     agent: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
@@ -43,6 +44,8 @@ class Rule:
     knowledge: bool
     cache: CacheMode
     ttl_s: float
+    stale_s: float
+    """For how long after that an answer may still be given while the upstream is away."""
     min_confidence: float
     injection: Literal["forward", "refuse"]
     agent: str | None

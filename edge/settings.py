@@ -71,6 +71,9 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     exact_cache_max_bytes: Annotated[
         int, Meta(ge=0, description="size of the exact cache on disk, bytes; 0 switches it off")
     ] = 256 * 1024 * 1024
+    exact_cache_memory_bytes: Annotated[
+        int, Meta(ge=0, description="answers of it that are kept in memory as well, bytes")
+    ] = 16 * 1024 * 1024
     semantic_entries_per_tenant: Annotated[
         int, Meta(ge=0, description="most entries of a tenant in the semantic cache; 0 switches it off")
     ] = 100_000

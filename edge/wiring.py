@@ -28,6 +28,7 @@ from edge.judge import Judge, Thresholds
 from edge.known import KnowledgeRefused, load_known
 from edge.pipeline import Pipeline
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Upstream, Verifier
+from edge.quotas import Quotas
 from edge.routes import DEFAULT_FILE, RoutesRefused
 from edge.sessions import Sessions
 from edge.settings import EdgeSettings
@@ -37,7 +38,7 @@ from edge.storing import Storing
 from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
 from edge.watched_routes import WatchedRoutes
-from edge.wiring_limits import open_budget
+from edge.wiring_limits import open_budget, open_quotas
 
 _GIVES_UP_WITH = 0.9
 """Share of the first-byte limit after which a passed deadline counts against the upstream."""
@@ -53,6 +54,7 @@ class Edge:
     pipeline: Pipeline
     feedback: Feedback
     budget: ErrorBudget
+    quotas: Quotas
     thresholds: Thresholds
     upstream: Upstream
     metrics: Metrics
@@ -98,7 +100,10 @@ async def open_edge_with(
             )
             stack.push_async_callback(coalescing.aclose)
             upstream = coalescing
-        exact = await _open_exact_cache(settings, stack)
+        exact = await _open_exact_cache(
+            settings, "exact", stack, memory_bytes=settings.exact_cache_memory_bytes
+        )
+        stale = await _open_exact_cache(settings, "stale", stack, memory_bytes=0)
         storing = Storing()
         metrics = EdgeMetrics(
             instruments.metrics.registry, price_input=settings.price_input, price_output=settings.price_output
@@ -119,7 +124,7 @@ async def open_edge_with(
         stack.push_async_callback(shadows.aclose)
         # Entered last, so that what is still to be stored is stored before the stores close.
         stack.push_async_callback(storing.settled)
-        feedback = Feedback(exact=exact, semantic=semantic, shadows=shadows, metrics=metrics)
+        feedback = Feedback(exact=exact, stale=stale, semantic=semantic, shadows=shadows, metrics=metrics)
         thresholds = Thresholds(injection=settings.injection_threshold)
         routes = _open_routes(settings, instruments, metrics)
         judge = Judge(
@@ -138,10 +143,12 @@ async def open_edge_with(
             judge=judge,
             feedback=feedback,
             budget=budget,
+            quotas=open_quotas(settings, stack),
             thresholds=thresholds,
             pipeline=Pipeline(
                 judge=judge,
                 exact=exact,
+                stale=stale,
                 semantic=semantic,
                 upstream=upstream,
                 storing=storing,
@@ -180,10 +187,16 @@ async def _open_encoder(settings: EdgeSettings, instruments: Instruments) -> Asy
         encoder.close()
 
 
-async def _open_exact_cache(settings: EdgeSettings, stack: AsyncExitStack) -> ExactCache:
+async def _open_exact_cache(
+    settings: EdgeSettings, name: str, stack: AsyncExitStack, *, memory_bytes: int
+) -> ExactCache:
     if settings.exact_cache_max_bytes == 0:
         return NoExactCache()
-    exact = DiskcacheExact(settings.data_dir / "exact", max_bytes=settings.exact_cache_max_bytes)
+    exact = DiskcacheExact(
+        settings.data_dir / name,
+        max_bytes=settings.exact_cache_max_bytes,
+        memory_bytes=memory_bytes,
+    )
     stack.push_async_callback(exact.aclose)
     return exact
 

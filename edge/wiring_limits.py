@@ -5,7 +5,9 @@ from contextlib import AsyncExitStack
 
 from cloud.wire.service.settings import StartUpError
 from edge.adapters.budget_rows import BudgetRows
+from edge.adapters.quota_file import QuotaFile, read_spent
 from edge.error_budget import Bin, Budget, ErrorBudget
+from edge.quotas import Quotas
 from edge.settings import EdgeSettings
 from edge.telemetry import EdgeMetrics
 
@@ -36,3 +38,11 @@ def open_budget(
     for namespace, samples in rows.kept():
         budget.record(namespace, samples)
     return budget, rows
+
+
+def open_quotas(settings: EdgeSettings, stack: AsyncExitStack) -> Quotas:
+    """The quotas as far as they were used up before the last stop."""
+    path = settings.data_dir / "quotas.json"
+    quotas = Quotas(spent=read_spent(path))
+    stack.push_async_callback(QuotaFile(path, quotas).aclose)
+    return quotas

@@ -54,8 +54,8 @@ class Compactor:
             try:
                 is_idle = not await self.run_once()
                 pause_s = self._poll_s
-            except WaysideError as error:
-                self._log.event("compaction_failed", code=error.code or error.type)
+            except Exception as error:  # whatever it is, tomorrow's conversations need folding, too
+                self._log.event("compaction_failed", type=type(error).__name__)
                 is_idle, pause_s = True, min(_LONGEST_PAUSE_S, 2 * pause_s)
             if is_idle:
                 with contextlib.suppress(TimeoutError):
@@ -65,7 +65,10 @@ class Compactor:
         """Fold what is due now; how many sessions that were."""
         due = await self._store.claim_due(limit=_CLAIMED_AT_ONCE)
         for tenant, session in due:
-            await self.fold(tenant, session)
+            try:
+                await self.fold(tenant, session)
+            except WaysideError as error:  # its claim lapses; the others need not wait for that
+                self._log.event("compaction_failed", session=session, code=error.code or error.type)
         return len(due)
 
     async def fold(self, tenant: str, session: str) -> bool:

@@ -105,7 +105,9 @@ def _facts(sentences: Sequence[_Sentence], previous: State) -> list[Line]:
 
 
 def _line(sentence: _Sentence, *, weight: float) -> Line:
-    return Line(text=shortened(sentence.text, _LINE_CHARACTERS), seqs=(sentence.seq,), weight=weight)
+    return Line(
+        text=shortened(sentence.text, _LINE_CHARACTERS), seqs=(sentence.seq,), weight=round(weight, 2)
+    )
 
 
 def _is_about(line: Line, subject: str) -> bool:
@@ -144,7 +146,7 @@ def _exchanges(groups: Sequence[Sequence[_Sentence]], previous: State, facts: Se
         Line(
             text=shortened(line.text, _OLD_LINE_CHARACTERS),
             seqs=line.seqs,
-            weight=0.5 + position / len(previous.summary),
+            weight=round(0.5 + position / len(previous.summary), 2),
         )
         for position, line in enumerate(previous.summary)
     ]
@@ -160,7 +162,7 @@ def _exchanges(groups: Sequence[Sequence[_Sentence]], previous: State, facts: Se
         text = " ".join(_told(sentence, len(parts)) for sentence in parts)
         seqs = tuple(sorted({sentence.seq for sentence in parts}))
         weight = 1 + sum(_score(sentence, spread, len(groups)) for sentence in parts) / 10
-        lines.append(Line(text=text, seqs=seqs, weight=weight))
+        lines.append(Line(text=text, seqs=seqs, weight=round(weight, 2)))
     return lines
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from cloud.tools.columns import NUMBERS
 from cloud.tools.question_marks import Asks, Day, Has, Mark, Month, Names, Number, name_words
-from cloud.tools.question_words import NAMES_NOT_QUANTITIES, PRICES, Sign
+from cloud.tools.question_words import EVENT_DATES, NAMES_NOT_QUANTITIES, PRICES, Sign
 from cloud.tools.workspace import DescribedTable
 
 Row = Sequence[str | None]
@@ -60,7 +60,7 @@ class Sheet:
 
     def date_column(self) -> int:
         dates = [n for n, column in enumerate(self.table.columns) if column.kind in ("date", "timestamp")]
-        if len(dates) != 1:
+        if len(dates) != 1 or self.said(dates[0]) not in EVENT_DATES:
             raise Unsure
         self.check_present(dates[0])
         return dates[0]

@@ -4,12 +4,12 @@ from typing import Literal
 
 Sign = Literal[
     "glue", "soft", "rows", "sum", "avg", "median", "max", "min", "top", "dearest", "cheapest",
-    "count", "group", "per", "act", "distinct", "which", "who", ">", ">=", "<", "<=",
+    "count", "tally", "group", "per", "act", "distinct", "which", "who", ">", ">=", "<", "<=",
 ]  # fmt: skip
 
 _PHRASES: dict[Sign, str] = {
     "glue": (
-        "what|what's|is|are|was|were|be|been|the|a|an|of|in|for|from|to|on|at|with|has|have|had|having|there|that"
+        "what|what's|is|are|was|were|be|been|the|a|an|of|in|for|from|on|at|with|has|have|had|having|there|that"
         "|do|does|did|we|our|my|i|you|me|us|it|its|their|this|these|here|please|can|could|would|tell|show|give"
         "|find|calculate|compute|get|list|all|as|how much|according to|based on|value of"
         "|hello|hi|thanks|following|where|whose|cost of|worth of"
@@ -25,7 +25,8 @@ _PHRASES: dict[Sign, str] = {
     "top": "top",
     "dearest": "most expensive",
     "cheapest": "cheapest|least expensive",
-    "count": "how many|number of|count of|count",
+    "count": "how many|number of",
+    "tally": "count of|count",
     "group": "by|for each|for every|in each|grouped by|broken down by|group by",
     "per": "per|of each|each|every",
     "act": "made|make|sold|sell|do we have|did we have|we have|in stock",
@@ -63,6 +64,15 @@ NAMES_NOT_QUANTITIES = frozenset(
     )
 )  # fmt: skip
 """A column that ends in one of these holds numbers that cannot be added up."""
+
+EVENT_DATES = frozenset(
+    (
+        "date", "day", "time", "timestamp", "datetime", "sold on", "sold at", "sale date", "sales date",
+        "order date", "ordered on", "ordered at", "transaction date", "purchase date", "invoice date",
+        "payment date", "paid on", "created", "created at", "created on", "recorded at", "visit date",
+    )
+)  # fmt: skip
+"""Columns that say when a row's numbers came about: `in 2020` means these, not when somebody was born."""
 
 SUMMARY_CELLS = frozenset(
     ("total", "totals", "sum", "grand total", "subtotal", "overall", "all", "average", "mean")

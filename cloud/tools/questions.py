@@ -86,6 +86,8 @@ class _Planner:
         match sorted(asks - {"rows", "distinct", "who", "which", "per", "act"}):
             case ["count"] | ["count", "sum"]:
                 return self._count(reading, is_distinct="distinct" in asks, rows="rows" in asks)
+            case ["tally"] if "rows" in asks and not asks & {"distinct", "which", "who"}:
+                return self._count(reading, is_distinct=False, rows=True)
             case _ if asks & {"rows", "distinct"}:
                 raise Unsure
             case []:
@@ -197,6 +199,8 @@ class _Planner:
         name = self._sheet.name(column)
         if which:
             self._sheet.check_present(column)
+            if not reading.is_testable and not self._is_unique(column, reading):
+                raise Unsure  # whether one row's number or all of them together is compared
             return Plan(
                 sql=f"SELECT DISTINCT {name} FROM {self._sheet.source()}{reading.where} ORDER BY {name}",
                 subject=f"{self._sheet.said(column)}{reading.said}",

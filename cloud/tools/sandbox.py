@@ -102,8 +102,8 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def open_sandbox(folder: Path, *, processes: int = 2, memory_mb: int = 1024) -> AsyncIterator[Sandbox]:
-    """`folder` becomes the children's home; they write nothing into it."""
+async def open_sandbox(folder: Path, *, processes: int = 2, memory_mb: int = 512) -> AsyncIterator[Sandbox]:
+    """`folder` becomes the children's home; they write nothing into it. A query may have `memory_mb`."""
     sandbox = Sandbox(processes=processes, memory_mb=memory_mb, folder=folder)
     try:
         yield sandbox

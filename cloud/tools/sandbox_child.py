@@ -37,6 +37,8 @@ from cloud.tools.sandbox_jobs import (
 if TYPE_CHECKING:
     import duckdb
 
+_LIBRARIES_MB = 1024
+"""Address space that Python, DuckDB and matplotlib map, most of it never touched."""
 _LOCKS = (
     "SET enable_external_access = false",
     "SET autoinstall_known_extensions = false",
@@ -51,7 +53,7 @@ _LOCKS = (
 
 
 def main(memory_mb: int) -> None:
-    address_space = memory_mb * 1024 * 1024
+    address_space = (memory_mb + _LIBRARIES_MB) * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -109,7 +111,7 @@ def _database(memory_mb: int) -> "Iterator[duckdb.DuckDBPyConnection]":
     """An empty database of its own, in memory: nothing of one job is there for the next."""
     import duckdb
 
-    config: dict[str, Any] = {"threads": 1, "memory_limit": f"{memory_mb // 2}MB"}
+    config: dict[str, Any] = {"threads": 1, "memory_limit": f"{memory_mb}MB"}
     with duckdb.connect(":memory:", config=config) as database:
         yield database
 

@@ -1,6 +1,7 @@
 """A chat completion request: what we read of it, and the whole of it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -122,12 +123,19 @@ class ChatDocument:
     body: bytes
     """JSON encoded again from what was parsed, so that the next hop reads what was checked here:
     a key given twice, or in another case, cannot mean one thing to us and another to it."""
+    decoded: Mapping[str, Any] | None = None
+    """The body as it was decoded, where it is at hand; nobody changes it."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Every field of the body by its name."""
+        return msgspec.json.decode(self.body) if self.decoded is None else self.decoded
 
     def with_model(self, model: str) -> bytes:
         """The body under another model's name."""
         if model == self.request.model:
             return self.body
-        return msgspec.json.encode(msgspec.json.decode(self.body) | {"model": model})
+        return msgspec.json.encode({**self.fields, "model": model})
 
 
 def parse(body: bytes, *, max_depth: int) -> ChatDocument:
@@ -146,7 +154,7 @@ def parse(body: bytes, *, max_depth: int) -> ChatDocument:
         raise InvalidRequest(message, param=param) from error
     _check_messages(request.messages)
     _check_tools(request.tools or [])
-    return ChatDocument(request=request, body=msgspec.json.encode(document))
+    return ChatDocument(request=request, body=msgspec.json.encode(document), decoded=document)
 
 
 def _decode(body: bytes) -> Any:

@@ -7,7 +7,7 @@ WaysideError
 ├── NotFound 404 ── ModelNotFound
 ├── MethodNotAllowed 405
 ├── SessionConflict 409             another turn of the same session is under way
-├── Overloaded 429                  our own queue is full: come back later
+├── Overloaded 429                  our own queue is full: come back later ── QuotaExceeded
 ├── DeadlineExceeded 504
 ├── NotStored 504                   the caller wanted a stored answer or none
 ├── UpstreamUnavailable 503         nobody answered: refused, reset, timed out
@@ -17,6 +17,8 @@ WaysideError
 └── InternalError 500
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import msgspec
@@ -28,6 +30,8 @@ class WaysideError(Exception):
     status: int = 500
     type: ClassVar[str] = "server_error"
     code: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    """Told with the error, beside `Retry-After`."""
 
     def __init__(
         self,
@@ -110,6 +114,16 @@ class Overloaded(WaysideError):
     status = 429
     type = "rate_limit_error"
     code = "overloaded"
+
+
+class QuotaExceeded(Overloaded):
+    """The key has used up what it may ask for."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after_s: int, headers: Mapping[str, str]) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.headers = headers
 
 
 class DeadlineExceeded(WaysideError):

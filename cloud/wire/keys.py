@@ -27,8 +27,23 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Made by `make run`; honoured on a loopback bind only."""
     pins: bool = False
     """May choose the route of a request with `Wayside-Route`."""
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+    """Quotas; None where there is none. Days and minutes are UTC's."""
     created_at: str
     """UTC, ISO 8601."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Quotas of a key to be made."""
+
+    requests_per_minute: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_day: int | None = None
+
+
+NO_LIMITS = Limits()
 
 
 class Keyring:
@@ -53,7 +68,13 @@ class Keyring:
 
 
 def new_key(
-    *, tenant: str, role: Role, created_at: str, development: bool = False, pins: bool = False
+    *,
+    tenant: str,
+    role: Role,
+    created_at: str,
+    development: bool = False,
+    pins: bool = False,
+    limits: Limits = NO_LIMITS,
 ) -> tuple[str, KeyRecord]:
     """A fresh key, to be shown once, and the record that is kept."""
     key_id = secrets.token_hex(6)
@@ -65,6 +86,7 @@ def new_key(
         role=role,
         development=development,
         pins=pins,
+        **msgspec.structs.asdict(limits),
         created_at=created_at,
     )
     return token, record

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import struct
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,13 +68,23 @@ class DiskcacheExact:
     """Answers by entry, in one folder private to its owner, at most `max_bytes` of them.
 
     Reads happen on the event loop: at a few microseconds they are shorter than a hop to a thread.
-    Writes, which may wait for the disk, have a thread of their own.
+    Writes, which may wait for the disk, have a thread of their own. Answers read lately are kept in
+    memory as well, up to `memory_bytes`. Whatever is written or dropped leaves the memory, before and
+    after: a read in between may have brought the old answer back.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        memory_bytes: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._clock = clock
+        self._recent = _Recent(memory_bytes)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="exact-cache")
         self._cache = self._opened()
 
@@ -82,6 +93,8 @@ class DiskcacheExact:
         if cache is None:
             return None
         key = _key(keys.scope.tenant, keys.entry)
+        if (recent := self._recent.get(key)) is not None:
+            return recent if recent.expires > self._clock() else None
         try:
             sealed = cache.get(key)
         except (*_OUT_OF_REACH, _NotBytes, ValueError, TypeError) as error:
@@ -92,15 +105,24 @@ class DiskcacheExact:
         answer = _unsealed(key, sealed)
         if answer is None or answer.expires <= self._clock():
             return None
-        return StoredAnswer(
+        found = StoredAnswer(
             id=keys.entry, completion=answer.completion, created=answer.created, expires=answer.expires
         )
+        self._recent.keep(key, found)
+        return found
 
     async def put(self, keys: Keys, answer: StoredAnswer) -> bool:
-        return await self._write(lambda: self._put(keys, answer), otherwise=False)
+        key = _key(keys.scope.tenant, keys.entry)
+        self._recent.forget(key)
+        kept = await self._write(lambda: self._put(keys, answer), otherwise=False)
+        self._recent.forget(key)
+        return kept
 
     async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
-        return await self._write(lambda: self._drop(tenant, entry, scope), otherwise=0)
+        self._recent.clear()
+        dropped = await self._write(lambda: self._drop(tenant, entry, scope), otherwise=0)
+        self._recent.clear()
+        return dropped
 
     async def aclose(self) -> None:
         await asyncio.to_thread(self._writer.shutdown)
@@ -168,6 +190,40 @@ class DiskcacheExact:
             self._cache.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             self._cache = self._opened()
+
+
+class _Recent:
+    """Answers by key, the least recently read let go first."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._left = self._most = most_bytes
+        self._answers: OrderedDict[str, StoredAnswer] = OrderedDict()
+
+    def get(self, key: str) -> StoredAnswer | None:
+        answer = self._answers.get(key)
+        if answer is not None:
+            self._answers.move_to_end(key)
+        return answer
+
+    def keep(self, key: str, answer: StoredAnswer) -> None:
+        self.forget(key)
+        self._answers[key] = answer
+        self._left -= _cost(answer)
+        while self._left < 0:
+            _, oldest = self._answers.popitem(last=False)
+            self._left += _cost(oldest)
+
+    def forget(self, key: str) -> None:
+        if (answer := self._answers.pop(key, None)) is not None:
+            self._left += _cost(answer)
+
+    def clear(self) -> None:
+        self._answers.clear()
+        self._left = self._most
+
+
+def _cost(answer: StoredAnswer) -> int:
+    return len(answer.completion) + 512
 
 
 def _key(tenant: str, rest: str) -> str:

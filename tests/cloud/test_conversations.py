@@ -214,6 +214,14 @@ async def test_a_full_history_is_context_and_only_what_follows_it_is_new() -> No
     ]
 
 
+async def test_what_an_answer_cost_is_kept_with_it_asked_for_or_not() -> None:
+    store = FakeSessions()
+    for stream in (False, True):
+        await say(conversations(store, Inner()), in_session("hi", stream=stream))
+    usages = [turn.usage for turn in await store.turns("acme", "s") if turn.role == "assistant"]
+    assert all(usage is not None and usage.prompt_tokens and usage.completion_tokens for usage in usages)
+
+
 async def test_nothing_new_is_refused() -> None:
     messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     with pytest.raises(InvalidRequest):

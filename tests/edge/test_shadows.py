@@ -115,7 +115,11 @@ async def test_a_wrong_verdict_on_a_semantic_hit_moves_the_budget_and_a_right_on
     shadow, kept, _ = shadows(budget=budget)
     exact, semantic = FakeExactCache(Clock()), FakeSemanticCache(Clock(), min_similarity=0.5)
     feedback = Feedback(
-        exact=exact, semantic=semantic, shadows=shadow, metrics=EdgeMetrics(CollectorRegistry())
+        exact=exact,
+        stale=FakeExactCache(Clock()),
+        semantic=semantic,
+        shadows=shadow,
+        metrics=EdgeMetrics(CollectorRegistry()),
     )
     await exact.put(Keys(entry=CACHED.id, scope=Scope(tenant="acme", digest="s")), CACHED)
     feedback.served(WOULD_BE)

@@ -26,12 +26,17 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["fake", "diskcache"])
+@pytest.fixture(params=["fake", "diskcache", "diskcache with memory"])
 async def cache(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[ExactCache]:
     if request.param == "fake":
         yield FakeExactCache(clock)
         return
-    adapter = DiskcacheExact(tmp_path / "exact", max_bytes=10_000_000, clock=clock)
+    adapter = DiskcacheExact(
+        tmp_path / "exact",
+        max_bytes=10_000_000,
+        memory_bytes=1_000_000 if "memory" in request.param else 0,
+        clock=clock,
+    )
     yield adapter
     await adapter.aclose()
 

@@ -8,7 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cloud.providers.weights import find_weights
+from cloud.wire.errors import UpstreamUnavailable
 from cloud.wire.service.keyfile import KeyFile
+from cloud.wire.service.settings import Secret
 from tests.support.stack import ECHO, Stack, ask, running
 
 pytestmark = pytest.mark.anyio
@@ -58,9 +61,15 @@ async def test_a_session_is_made_continued_shown_and_deleted(tmp_path: Path) -> 
                 assert (gone.status_code, gone.json()["error"]["code"]) == (404, "session_not_found")
 
 
-async def test_a_long_conversation_is_folded_and_its_beginning_is_still_in_the_prompt(tmp_path: Path) -> None:
+async def test_a_long_conversation_is_folded_and_its_beginning_is_still_in_the_prompt(
+    tmp_path: Path, database_url: str
+) -> None:
     key = key_of(tmp_path)
-    settings = {"session_prompt_tokens": 2000, "compaction_poll_s": 0.05}
+    settings = {
+        "session_prompt_tokens": 2000,
+        "compaction_poll_s": 0.05,
+        "database_url": Secret(database_url),
+    }
     async with running(tmp_path, cloud_settings=settings) as stack, stack.http() as http:
         session = (await say(http, "new", "My name is Ada Lovelace and I am allergic to nuts.")).headers[
             "wayside-session"
@@ -148,3 +157,27 @@ async def test_a_process_that_only_answers_leaves_folding_to_a_worker(tmp_path: 
     ):
         while (await cloud.get("/v1/sessions/s/state")).json()["version"] == 0:
             await asyncio.sleep(0.02)
+
+
+async def test_the_local_model_reads_what_was_counted_and_never_more_than_the_limit(tmp_path: Path) -> None:
+    try:
+        find_weights(None)
+    except UpstreamUnavailable:
+        pytest.skip("the local model's weights are not installed; `make setup` does it")
+    local = '[providers.here]\nkind = "local"\n[[models]]\nname = "local"\nprovider = "here"\n'
+    settings = {"session_prompt_tokens": 220, "compaction_poll_s": 0.05}
+    async with running(tmp_path, providers=local, cloud_settings=settings) as stack, stack.http() as http:
+        system = {"role": "system", "content": "Be brief."}
+        versions = set()
+        for number in range(9):
+            question = {"role": "user", "content": f"My {number}. favourite number is {number * 37}. Yours?"}
+            answer = await http.post(
+                "/v1/chat/completions",
+                json={"model": "local", "messages": [system, question], "max_tokens": 12},
+                headers={"wayside-session": "s"},
+                timeout=60,
+            )
+            told = dict(part.split("=") for part in answer.headers["wayside-context"].split("; "))
+            assert answer.json()["usage"]["prompt_tokens"] == int(told["prompt"]) <= int(told["limit"])
+            versions.add(told["state"])
+        assert len(versions) > 1

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, get_args
 
-from cloud.wire.keys import Role
+import msgspec
+
+from cloud.wire.keys import Limits, Role
 from cloud.wire.service import settings as reading
 from cloud.wire.service.keyfile import KeyFile
 from cloud.wire.service.settings import ServiceSettings, SettingsT, StartUpError
@@ -86,7 +88,12 @@ def _settings_flags(service: str, settings: type[ServiceSettings], prefix: str) 
     return flags
 
 
-_FLAGS = {"--help", "--config", "--tenant", "--role", "--pins"}
+_QUOTAS = {
+    "--requests-per-minute": "most requests a minute; an edge refuses more with 429",
+    "--requests-per-day": "most requests a day (UTC)",
+    "--tokens-per-day": "most tokens a day (UTC) of answers that were not stored ones",
+}
+_FLAGS = {"--help", "--config", "--tenant", "--role", "--pins"} | set(_QUOTAS)
 
 
 def _refuse_unknown_flags(argv: Sequence[str], settings: type[ServiceSettings]) -> None:
@@ -114,6 +121,8 @@ def _add_keys_command(
     add.add_argument(
         "--pins", action="store_true", help="may choose a request's route with the Wayside-Route header"
     )
+    for flag, meaning in _QUOTAS.items():
+        add.add_argument(flag, type=_count, metavar="N", help=meaning)
     actions.add_parser(
         "list", help="ids and tenants; keys themselves are not kept", parents=[flags], allow_abbrev=False
     )
@@ -121,11 +130,20 @@ def _add_keys_command(
     revoke.add_argument("id", help="as `keys list` shows it")
 
 
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError
+    return count
+
+
 def _keys(file: KeyFile, flags: Mapping[str, str]) -> int:
     match flags["action"]:
         case "add":
             role: Role = "edge" if flags["role"] == "edge" else "client"
-            print(file.add(tenant=flags["tenant"], role=role, pins=bool(flags.get("pins"))))
+            asked = {name: flags[name] for name in Limits.__struct_fields__ if name in flags}
+            limits = msgspec.convert(asked, Limits)
+            print(file.add(tenant=flags["tenant"], role=role, pins=bool(flags.get("pins")), limits=limits))
             print(f"kept hashed in {file.path}; this is the only time it is shown", file=sys.stderr)
         case "list":
             for record in file.records():

@@ -217,7 +217,9 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
 
 def error_response(error: WaysideError) -> Response:
     """The one rendering of an error."""
-    headers = {"retry-after": str(error.retry_after_s)} if error.retry_after_s is not None else {}
+    headers = dict(error.headers)
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if isinstance(error, BodyTimeout):

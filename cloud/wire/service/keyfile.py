@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from cloud.wire.keys import TENANT, KeyRecord, Keyring, Role, new_key
+from cloud.wire.keys import NO_LIMITS, TENANT, KeyRecord, Keyring, Limits, Role, new_key
 from cloud.wire.service.settings import StartUpError
 
 _RECHECK_S = 1.0
@@ -38,13 +38,21 @@ class KeyFile:
             raise StartUpError(f"{self.path} is not a key file: {error}") from error
 
     def add(
-        self, *, tenant: str, role: Role = "client", development: bool = False, pins: bool = False
+        self,
+        *,
+        tenant: str,
+        role: Role = "client",
+        development: bool = False,
+        pins: bool = False,
+        limits: Limits = NO_LIMITS,
     ) -> str:
         """Make a key, keep its hash, return the key itself: the only time it is seen."""
         if not TENANT.fullmatch(tenant):
             raise StartUpError("a tenant's name is 1 to 64 letters, digits, '.', '_' or '-'")
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        token, record = new_key(tenant=tenant, role=role, created_at=now, development=development, pins=pins)
+        token, record = new_key(
+            tenant=tenant, role=role, created_at=now, development=development, pins=pins, limits=limits
+        )
         self.keep(record)
         return token
 

@@ -60,6 +60,7 @@ async def answers(
         (SALES, "How many rows are there?", "is **4**"),
         (SALES, "How many rows have a revenue of at least 30?", "is **2**"),
         (SALES, "how many rows with revenue at least 30 are there", "is **2**"),
+        (SALES, "count the rows", "is **4**"),
         (SALES, "how many different regions are there?", "is **2**"),
         (SALES, "What's the median revenue?", "is **27.5**"),
         (SALES, "What was the lowest unit price in the North?", "is **2.5**"),
@@ -123,6 +124,13 @@ def described(table: str) -> DescribedTable:
         (SALES, "highest and lowest revenue"),
         (SALES, "total average revenue"),
         (SALES, "total revenue of Widget and Gadget"),
+        (SALES, "total revenue to March"),
+        (SALES, "count of units"),
+        (SALES, "which products have units above 5"),
+        (
+            STAFF.replace("team", "start_date").replace("Red", "2020-01-01").replace("Blue", "2021-01-01"),
+            "average salary in 2020",
+        ),
         (STOCK, "How many products were sold in March?"),
         (STOCK, "how many products do we have"),
         # another kind of question

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -192,3 +193,36 @@ async def test_all_children_end_with_the_sandbox(tmp_path: Path) -> None:
         (child,) = sandbox.pids
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+async def test_a_child_does_not_outlive_a_cloud_that_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from cloud.tools.sandbox import open_sandbox\n"
+        "from cloud.tools.sandbox_jobs import QueryJob\n"
+        "async def main():\n"
+        "    async with open_sandbox(Path(sys.argv[1])) as sandbox:\n"
+        "        job = QueryJob(tables=(), sql='SELECT 1', timeout_s=5, max_rows=1, max_bytes=9)\n"
+        "        await sandbox.run(job, timeout_s=5)\n"
+        "        print(*sandbox.pids, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(30):
+        while Path(f"/proc/{child}").exists() and "Z" not in _state(child):
+            await asyncio.sleep(0.05)
+
+
+def _state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
