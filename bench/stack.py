@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +21,14 @@ from bench.workload import Workload
 _PROBE = "Is anybody there?"
 _PROBE_MODEL = "probe"
 """Answers at once, whatever the script's pace."""
+
+
+class Providers(Protocol):
+    """Who answers behind the cloud. A model `probe` among them answers with the question."""
+
+    def providers(self) -> str:
+        """The cloud's providers file."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +82,7 @@ class Stack:
 @contextmanager
 def stack(
     folder: Path,
-    script: Script,
+    script: Providers,
     *,
     edge_settings: Mapping[str, str] | None = None,
     cloud_settings: Sequence[str] = (),

@@ -67,6 +67,12 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tier: Tier = "standard"
     input_usd_per_million: Annotated[float, Meta(ge=0)] = 0.0
     output_usd_per_million: Annotated[float, Meta(ge=0)] = 0.0
+    fallbacks: list[str] = []
+    """Models that answer in its place when it cannot, in order."""
+    prefill: bool = False
+    """It goes on from a last assistant message (vLLM and those who follow it)."""
+    buffered: bool = False
+    """Hold its streams back until they are whole."""
     context_tokens: Annotated[int, Meta(ge=256)] | None = None
     """Prompt and answer together; of a local model, if unset, what its provider says."""
     tokenizer_file: str | None = None
@@ -126,6 +132,8 @@ def read(path: Path | None) -> CatalogFile:
             raise StartUpError(
                 f"{path}: models[{index}] names the provider `{model.provider}`, which is not there"
             )
+        if missing := [name for name in model.fallbacks if name not in names]:
+            raise StartUpError(f"{path}: models[{index}] falls back to `{missing[0]}`, which is not there")
         if model.name == AUTO or names.index(model.name) != index:
             raise StartUpError(f"{path}: models[{index}]: the name `{model.name}` is taken")
     if file.auto is not None and file.auto not in names:
@@ -149,6 +157,9 @@ def catalog_of(file: CatalogFile) -> Catalog:
             provider=entry.provider,
             upstream_name=entry.upstream_name or entry.name,
             tier=entry.tier,
+            fallbacks=tuple(entry.fallbacks),
+            takes_prefill=entry.prefill,
+            buffered=entry.buffered,
             price=Price(input_usd=entry.input_usd_per_million, output_usd=entry.output_usd_per_million),
             context_tokens=entry.context_tokens or _context_of(file.providers[entry.provider]),
         )

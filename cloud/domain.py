@@ -44,6 +44,12 @@ class Model:
     price: Price = field(default_factory=Price)
     context_tokens: int | None = None
     """Prompt and answer together; None where the operator did not say."""
+    fallbacks: tuple[str, ...] = ()
+    """Models that answer in its place when it cannot, in order."""
+    takes_prefill: bool = False
+    """It goes on from a last assistant message, so it can finish an answer that another began."""
+    buffered: bool = False
+    """Its streams are held back until they are whole, so that every fault can be hidden."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,5 @@
 """Answers a call: picks its provider, watches it on a span."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -14,8 +13,8 @@ from cloud.wire.service.observe import TracedDocuments, Tracing
 class Orchestrator:
     """Everything between a parsed request and its answer."""
 
-    def __init__(self, *, providers: Mapping[str, Provider], tracing: Tracing) -> None:
-        self._providers = providers
+    def __init__(self, *, provider: Provider, tracing: Tracing) -> None:
+        self._provider = provider
         self._tracing = tracing
 
     async def answer(self, call: Call) -> Answer:
@@ -23,7 +22,6 @@ class Orchestrator:
 
     def _documents(self, call: Call) -> Documents:
         """The call's answer, not yet begun: nothing happens until its first document is asked for."""
-        provider = self._providers[call.model.provider]
         attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": call.model.provider,
@@ -36,5 +34,5 @@ class Orchestrator:
             attributes["gen_ai.input.messages"] = msgspec.json.encode(call.request.messages).decode()
         span = self._tracing.start_call(f"chat {call.model.upstream_name}", attributes)
         if span is None:
-            return provider.complete(call)
-        return TracedDocuments(provider.complete(replace(call, trace_headers=span.headers)), span)
+            return self._provider.complete(call)
+        return TracedDocuments(self._provider.complete(replace(call, trace_headers=span.headers)), span)

@@ -27,6 +27,31 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         Meta(description="`api` answers and leaves background work to processes that are `worker` or `all`"),
     ] = "all"
 
+    # Providers
+    provider_retries: Annotated[
+        int, Meta(ge=0, le=5, description="further attempts at one model before the next one's turn")
+    ] = 1
+    provider_retry_wait_ms: Annotated[
+        int, Meta(ge=0, description="wait before the first of them, doubling, jittered, milliseconds")
+    ] = 250
+    provider_longest_retry_wait_s: Annotated[
+        float,
+        Meta(ge=0, description="longest such wait; a longer Retry-After goes to the next model, seconds"),
+    ] = 2.0
+    provider_first_token_s: Annotated[
+        float,
+        Meta(gt=0, description="patience with a model's first content while another could answer, seconds"),
+    ] = 10.0
+    breaker_failures: Annotated[
+        int, Meta(ge=1, description="consecutive failures of a model that open its breaker")
+    ] = 3
+    breaker_cool_down_s: Annotated[
+        float, Meta(gt=0, description="time from opening to the first probe; doubles to the longest, seconds")
+    ] = 5.0
+    breaker_longest_cool_down_s: Annotated[
+        float, Meta(gt=0, description="longest time between probes of a failing model, seconds")
+    ] = 20.0
+
     # Sessions
     session_prompt_tokens: Annotated[
         int,

@@ -23,6 +23,7 @@ from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
+from cloud.wiring_gateway import open_gateway
 from cloud.wiring_sessions import open_sessions
 from cloud.wiring_tools import open_tools
 
@@ -56,7 +57,10 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
         toolbox = await stack.enter_async_context(open_tools(settings, recall=None))
         sessions = await open_sessions(
             PlainAnswering(
-                inner=Orchestrator(providers=providers, tracing=instruments.tracing),
+                inner=Orchestrator(
+                    provider=open_gateway(settings, models, providers, instruments),
+                    tracing=instruments.tracing,
+                ),
                 plain=toolbox.plain_answers,
             ),
             settings=settings,

@@ -1,0 +1,1 @@
+"""Between the orchestrator and the model providers: breakers, retries, failover, one beginning per answer."""
