@@ -1,6 +1,7 @@
 """Many tenants ask the same few questions at random: nobody ever gets another's answer."""
 
 import asyncio
+import os
 import random
 from pathlib import Path
 
@@ -31,6 +32,9 @@ from tests.support.upstream import chunk, completion
 
 pytestmark = pytest.mark.anyio
 
+REQUESTS = int(os.environ.get("WAYSIDE_TENANT_REQUESTS", "1200"))
+TENANTS = 12 if REQUESTS < 100_000 else 100
+"""A few here, a hundred thousand requests of a hundred tenants when asked for."""
 QUESTIONS = [
     "What is a monad?", "Please tell me, what is a monad", "what is the monad?", "What is not a monad?",
     "How do I boil an egg?", "How to boil an egg", "How can I boil the egg?", "How do I boil 2 eggs?",
@@ -84,7 +88,7 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
         feedback=Feedback(exact=exact, stale=NoExactCache(), semantic=semantic, shadows=shadows, metrics=metrics), metrics=metrics, thresholds=thresholds,
     )  # fmt: skip
     routes: dict[str, int] = {}
-    for _ in range(1200):
+    for _ in range(REQUESTS):
         body = {
             "model": chance.choice("mn"),
             "messages": [
@@ -95,7 +99,7 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
             "stream_options": {"include_usage": True},
         }
         query = Query(
-            principal=Principal(tenant=f"t{chance.randrange(12)}", key_id="k"),
+            principal=Principal(tenant=f"t{chance.randrange(TENANTS)}", key_id="k"),
             document=chat.parse(msgspec.json.encode(body), max_depth=64),
             deadline=asyncio.get_running_loop().time() + 60,
             passed_on={},
@@ -107,7 +111,7 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
         assert own in told, (mark(query), told)
         routes[answer.route] = routes.get(answer.route, 0) + 1
         await storing.settled()
-    assert routes["cache"] > 300, routes
+    assert routes["cache"] > REQUESTS / 4, routes
     assert (await judge.judge(query, Stages(), in_full=True)).exact is not None
     await semantic.aclose()
     await exact.aclose()
