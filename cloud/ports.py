@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
+from cloud.domain_memory import Memory, NewMemory, Scope
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.chat import Message
 
@@ -62,6 +63,26 @@ class Erasable(Protocol):
 
     def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
         """All that is kept of the person, a record at a time, each JSON's types alone and with a `kind`."""
+        ...
+
+
+class MemoryStore(Protocol):
+    """What is remembered for long. What belongs to another tenant is not there."""
+
+    async def add(self, tenant: str, memories: Sequence[NewMemory]) -> tuple[str, ...]:
+        """Ids in order, durable when this returns; one that is there already keeps its id."""
+        ...
+
+    async def stamp(self, tenant: str, scope: Scope, owner: str) -> tuple[int, float]:
+        """Changes with every memory that comes or goes."""
+        ...
+
+    async def of(self, tenant: str, scope: Scope, owner: str) -> tuple[Memory, ...]:
+        """All of one owner's, each group in its order."""
+        ...
+
+    async def ingested_through(self, tenant: str, session: str) -> int:
+        """The last turn of a session that is remembered; 0 before the first."""
         ...
 
 

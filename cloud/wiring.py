@@ -10,10 +10,11 @@ from typing import assert_never
 
 from cloud import catalog
 from cloud.adapters.database import Database, open_database
+from cloud.adapters.sql_memories import SqlMemories
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.orchestrator import Orchestrator
 from cloud.plain_answering import PlainAnswering
-from cloud.ports import Answering, CheckpointStore, Provider, SessionStore
+from cloud.ports import Answering, CheckpointStore, Erasable, Provider, Recall, SessionStore
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
@@ -24,6 +25,7 @@ from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
 from cloud.wiring_gateway import open_gateway
+from cloud.wiring_memory import open_memory
 from cloud.wiring_sessions import open_sessions
 from cloud.wiring_tools import open_tools
 
@@ -40,6 +42,9 @@ class Cloud:
     answering: Answering
     sessions: SessionStore
     checkpoints: CheckpointStore
+    memories: SqlMemories
+    recall: Recall
+    erasables: tuple[Erasable, ...]
     metrics: Metrics
     started_at: int
     """Unix time, seconds."""
@@ -54,7 +59,8 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
         models = catalog.catalog_of(file)
-        toolbox = await stack.enter_async_context(open_tools(settings, recall=None))
+        memory = await open_memory(settings, database, instruments.log, stack)
+        toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(
@@ -68,8 +74,9 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             file=file,
             catalog=models,
             providers=providers,
-            recall=None,
+            recall=memory.recall,
             log=instruments.log,
+            on_append=memory.wake,
             stack=stack,
         )
         yield Cloud(
@@ -81,6 +88,9 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             answering=sessions.answering,
             sessions=sessions.store,
             checkpoints=sessions.store,
+            memories=memory.store,
+            recall=memory.recall,
+            erasables=(sessions.erasure, memory.store),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

@@ -47,6 +47,7 @@ async def open_sessions(
     providers: Mapping[str, Provider],
     recall: Recall | None,
     log: Log,
+    on_append: Callable[[str, str], None],
     stack: AsyncExitStack,
 ) -> Sessions:
     """Conversations around `inner`; what runs in the background ends with `stack`."""
@@ -65,6 +66,7 @@ async def open_sessions(
 
     def wake(tenant: str, session: str) -> None:
         compactor.wake()
+        on_append(tenant, session)
 
     leases = Leases(
         store,

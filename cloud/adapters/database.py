@@ -51,6 +51,19 @@ class Database:
                 async with connection.begin():
                     yield connection
 
+    async def scrub(self) -> None:
+        """What was deleted leaves the files: the write-ahead log is emptied, free space was overwritten.
+
+        PostgreSQL keeps deleted rows until it vacuums and its log until it is recycled; its files are its
+        operator's to keep.
+        """
+        async with self._engine.connect() as connection:
+            raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            if self.is_postgresql:
+                await raw.exec_driver_sql("VACUUM memories, turns, session_states, sessions")
+            else:
+                await raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
