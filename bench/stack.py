@@ -76,6 +76,7 @@ class Stack:
     cloud: Child
     cloud_port: int
     cloud_key: str
+    """Of a client that speaks to the cloud itself."""
 
 
 @contextmanager
@@ -94,6 +95,8 @@ def stack(
     providers = folder / "providers.toml"
     providers.write_text(script.providers(), "utf-8")
     key = add_key("cloud", cloud_folder, tenant="edge", role="edge")
+    # Before it starts: a running cloud takes new keys within a second, not at once.
+    client_key = add_key("cloud", cloud_folder, tenant="direct")
     port = free_port()
     told = knowledge.knowledge if knowledge is not None else ()
     knows = tuple((questions, known_answer(meaning)) for questions, meaning in told)
@@ -103,7 +106,7 @@ def stack(
     with running(command, log=folder / "cloud.log", environment=base_environment(), folder=ROOT) as cloud:
         until_healthy(cloud, port)
         with started(edge, upstream_port=port, folder=edge_folder, probe=_probe()) as system:
-            yield Stack(edge=system, cloud=cloud, cloud_port=port, cloud_key=key)
+            yield Stack(edge=system, cloud=cloud, cloud_port=port, cloud_key=client_key)
 
 
 def _probe() -> Ask:
