@@ -1,6 +1,7 @@
 # make run   everything: environment, dependencies, local model, then both services
 # make test  everything: what the tests need, then the tests
 # make check what a change must pass: format, lint, types, import rules, tests
+# make bench everything measured, about ten minutes on two cores: bench/results/report.html
 
 EDGE_PORT  ?= 8080
 CLOUD_PORT ?= 8090
@@ -12,7 +13,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --disable-pip-version-check $(if $(MAKE_TERMOUT),,-q)
 
-.PHONY: run test check lint setup setup-dev lock images fresh clean
+.PHONY: bench run test check lint setup setup-dev lock images fresh clean
 .DEFAULT_GOAL := run
 
 run: setup
@@ -22,6 +23,20 @@ test: setup-dev
 	@$(BIN)/python -m pytest
 
 check: lint test
+
+# Each part writes its figures, also when it misses a bar or a peer cannot be installed; the page shows all.
+bench: setup-dev
+	@mkdir -p bench/results
+	-@$(BIN)/python -m bench overhead --rounds 2 --requests 1000 --warmup 1000 --json bench/results/1-overhead.json
+	-@$(BIN)/python -m bench decisions --json bench/results/2-decisions.json
+	-@$(BIN)/python -m bench overload --json bench/results/3-overload.json
+	-@$(BIN)/python -m bench load --rates 4,8,16,32 --seconds 15 --json bench/results/4-load-support.json
+	-@$(BIN)/python -m bench load --workload heavy --rates 2 --seconds 15 --json bench/results/5-load-heavy.json
+	-@$(BIN)/python -m bench load --workload burst --rates 3 --seconds 21 --json bench/results/6-load-burst.json
+	-@$(BIN)/python -m bench cost --json bench/results/7-cost.json
+	-@$(BIN)/python -m bench endurance --requests 20000 --json bench/results/8-endurance.json
+	-@$(BIN)/python -m bench start --runs 3 --json bench/results/9-start.json
+	@$(BIN)/python -m bench report
 
 lint: setup-dev
 	@$(BIN)/ruff format --check .

@@ -30,7 +30,7 @@ def main() -> int:
         return 0 if report.is_good else 1
     print(f"\n{report.text}")
     if asked.json is not None:
-        written = Written(command=asked.command, machine=machine, figures=report.figures)
+        written = Written(command=asked.command, machine=machine, figures=report.figures, text=report.text)
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(written)) + b"\n")
     return 0 if report.is_good else 1

@@ -20,6 +20,7 @@ from bench.workloads import WORKLOADS
 _PRICES = Path(__file__).resolve().parent / "prices.toml"
 _LEAST_SAVING = 0.60
 _MOST_WRONG = 0.01
+_DETAILS = 5
 STRONG, CHEAP, WAYSIDE = "strong", "cheap", "wayside"
 ARMS = (STRONG, CHEAP, WAYSIDE)
 _ARM_NAMES = {
@@ -80,6 +81,8 @@ class ArmRun:
     p50_ms: float
     p95_ms: float
     faults: dict[str, int]
+    details: list[str]
+    """The commonest faults in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +99,11 @@ class Costs:
     def saving(self, arm: str) -> Interval:
         """Share of the strong arm's cost that is saved, seed by seed."""
         pairs = zip(self.of(STRONG), self.of(arm), strict=True)
-        return interval([1 - other.usd_per_ticket / strong.usd_per_ticket for strong, other in pairs])
+        shares = [
+            1 - other.usd_per_ticket / strong.usd_per_ticket if strong.usd_per_ticket else 0.0
+            for strong, other in pairs
+        ]
+        return interval(shares)
 
     def wrong_share(self, arm: str) -> float:
         """Of what the edge answered."""
@@ -116,12 +123,12 @@ def measure(name: str, *, tickets: int, seeds: Sequence[int]) -> Costs:
     with bar(len(seeds) * len(ARMS) * tickets, "ticket") as shown:
         for seed in seeds:
             drawn = list(islice(workload.tickets(seed), tickets))
-            with opened(workload) as (services, folder):
+            with opened(workload) as services:
                 for arm in ARMS:
                     shown.begin(f"{name} {arm}, seed {seed}")
                     done = _counting(shown.reached)
                     # Sessions are for long conversations: what has one is not kept by the edge's caches.
-                    asked = replay(services, folder, drawn, arm=arm, done=done, keeps_session=name == "heavy")
+                    asked = replay(services, drawn, arm=arm, done=done, keeps_session=name == "heavy")
                     shown.end(tickets)
                     runs.append(priced(arm, seed, drawn, asked, table_of_prices))
     return Costs(workload=name, tickets=tickets, seeds=tuple(seeds), prices=table_of_prices, runs=runs)
@@ -169,6 +176,10 @@ def priced(
         p50_ms=percentile(times, 0.50) if times else 0.0,
         p95_ms=percentile(times, 0.95) if times else 0.0,
         faults=dict(Counter(one.fault for one in asked if one.fault not in (None, "wrong"))),
+        details=[
+            f"{arm}, seed {seed}: {count} x {detail[:160]}"
+            for detail, count in Counter(one.detail for one in asked if one.fault).most_common(_DETAILS)
+        ],
     )
 
 
@@ -214,9 +225,14 @@ def render(costs: Costs) -> str:
             "mean and 95 % interval over the seeds",
             table(_HEADER, [_cells(costs, arm) for arm in ARMS]),
             f"Prices: {costs.prices.source}. {_NOTES}",
+            *(["\n".join(f"- {line}" for line in details)] if (details := _details(costs)) else []),
             "\n".join(["Bars:", *(one.line() for one in bars_of(costs))]),
         ]
     )
+
+
+def _details(costs: Costs) -> list[str]:
+    return [line for run in costs.runs for line in run.details]
 
 
 def _cells(costs: Costs, arm: str) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ import msgspec
 
 from bench.answers import Fault, Said, read
 from bench.stack import Script, Stack, stack
-from bench.systems import add_key
 from bench.truth import Route, Truth, route_of
 from bench.workload import ROOT, Ticket, Workload
 
@@ -38,6 +37,7 @@ class Asked:
     measured_ms: float
     """Of the services; the script itself takes no time."""
     fault: str | None
+    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +53,8 @@ class _Way:
 
 
 @contextmanager
-def opened(workload: Workload) -> Iterator[tuple[Stack, Path]]:
-    """Services with both models, and the folder they live in."""
+def opened(workload: Workload) -> Iterator[Stack]:
+    """Services with both models."""
     script = Script(
         reply=workload.reply,
         models=("strong", "cheap"),
@@ -67,12 +67,11 @@ def opened(workload: Workload) -> Iterator[tuple[Stack, Path]]:
         tempfile.TemporaryDirectory(prefix="wayside-bench-") as made,
         stack(Path(made), script, cloud_settings=settings, knowledge=workload) as services,
     ):
-        yield services, Path(made)
+        yield services
 
 
 def replay(
     services: Stack,
-    folder: Path,
     tickets: Sequence[Ticket],
     *,
     arm: str,
@@ -83,7 +82,7 @@ def replay(
     truth = Truth()
     for ticket in tickets:
         truth.asked(ticket)
-    way = _way(services, folder, arm, keeps_session=keeps_session)
+    way = _way(services, arm, keeps_session=keeps_session)
 
     def play(numbered: tuple[int, Ticket]) -> list[Asked]:
         try:
@@ -95,10 +94,11 @@ def replay(
         return [one for found in workers.map(play, enumerate(tickets)) for one in found]
 
 
-def _way(services: Stack, folder: Path, arm: str, *, keeps_session: bool) -> _Way:
+def _way(services: Stack, arm: str, *, keeps_session: bool) -> _Way:
     if arm != "wayside":
-        key = add_key("cloud", folder / "cloud", tenant="direct")
-        return _Way(port=services.cloud_port, key=key, model=arm, is_edge=False, keeps_session=False)
+        return _Way(
+            port=services.cloud_port, key=services.cloud_key, model=arm, is_edge=False, keeps_session=False
+        )
     key = services.edge.launch.headers["authorization"].removeprefix("Bearer ")
     return _Way(port=services.edge.port, key=key, model="auto", is_edge=True, keeps_session=keeps_session)
 
@@ -134,6 +134,12 @@ class _Named(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
 
 
+def _lost(detail: str) -> Asked:
+    return Asked(
+        route="none", model="", input_tokens=0, output_tokens=0, measured_ms=0.0, fault="lost", detail=detail
+    )
+
+
 def _ask(
     way: _Way,
     truth: Truth,
@@ -148,9 +154,8 @@ def _ask(
         connection.request("POST", "/v1/chat/completions", body, headers)
         response = connection.getresponse()
         answer = response.read()
-    except (OSError, HTTPException):
-        lost = Asked(route="none", model="", input_tokens=0, output_tokens=0, measured_ms=0.0, fault="lost")
-        return lost, None
+    except (OSError, HTTPException) as error:
+        return _lost(f"{type(error).__name__}: {error}"), None
     measured_ms = (time.perf_counter() - started) * 1000
     told = {name.lower(): value for name, value in response.getheaders()}
     said = read(status=response.status, media_type=told.get("content-type", ""), body=answer, streams=False)
@@ -164,5 +169,6 @@ def _ask(
         output_tokens=whole.output_tokens if whole else 0,
         measured_ms=measured_ms,
         fault=fault.kind if fault else None,
+        detail=fault.detail if fault else "",
     )
     return asked, whole

@@ -1,9 +1,11 @@
 """`overhead`: what forwarding one request costs, ours and the peers' side by side in one run."""
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +15,17 @@ from bench.load import Described, Job
 from bench.peers import peers
 from bench.processes import DidNotStart
 from bench.progress import Bar, bar, unseen
-from bench.systems import FORWARDING_ALONE, Edge, Floor, Running, System, started
+from bench.questions import POPULAR, STATIC_REPLY, Questions, questions
+from bench.systems import FORWARDING_ALONE, Edge, Floor, Running, System, asked_once, started
+from bench.truth import Route, route_of
 
 Mode = Literal["JSON", "SSE"]
+
+_CANNED = "canned floor"
+_FILL_LIMIT_S = 1800.0
+_STORED_WITHIN_S = 1.0
+_PROBES = 20
+_LEAST_SERVED = 0.9
 
 PEERS = ("floor", *(peer.name for peer in peers()))
 
@@ -50,6 +60,13 @@ class Entry:
     system: System
     mode: Mode
     is_ours: bool
+    questions: Questions = "fixed"
+    floor: str = "floor"
+    """The row it is compared with."""
+    served: Route | None = None
+    """Where its answers must come from; checked before the window, so that no row is named what it is not."""
+    fill: int = 0
+    """Other questions that are asked and stored first."""
 
     @property
     def name(self) -> str:
@@ -83,9 +100,16 @@ class Row:
     version: str
     rounds: tuple[Measured, ...]
     reason: str | None = None
+    floor: str = "floor"
 
 
-def entries(names: Sequence[str], edge_settings: dict[str, str], *, streams_peers: bool) -> list[Entry]:
+def entries(
+    names: Sequence[str],
+    edge_settings: dict[str, str],
+    *,
+    streams_peers: bool,
+    semantic_entries: Sequence[int] = (),
+) -> list[Entry]:
     """Ours in both modes, then the systems asked for; the floor in both, since each mode needs its own."""
     edge = Edge(settings=FORWARDING_ALONE | edge_settings)
     deciding = Edge(settings=edge_settings, name="wayside edge, deciding")
@@ -93,7 +117,10 @@ def entries(names: Sequence[str], edge_settings: dict[str, str], *, streams_peer
         Entry(system=edge, mode="JSON", is_ours=True),
         Entry(system=edge, mode="SSE", is_ours=True),
         Entry(system=deciding, mode="JSON", is_ours=True),
+        *_hits(edge_settings, semantic_entries),
     ]
+    if "floor" in names:
+        found.append(Entry(system=Floor(is_canned=True), mode="JSON", is_ours=False, floor=_CANNED))
     others: tuple[System, ...] = (Floor(), *peers())
     for system in others:
         if system.name in names:
@@ -101,6 +128,31 @@ def entries(names: Sequence[str], edge_settings: dict[str, str], *, streams_peer
             if streams_peers or system.name == "floor":
                 found.append(Entry(system=system, mode="SSE", is_ours=False))
     return found
+
+
+def _hits(edge_settings: dict[str, str], semantic_entries: Sequence[int]) -> list[Entry]:
+    """What the edge answers itself: no upstream is asked."""
+
+    def entry(name: str, served: Route, questions: Questions, *, fill: int = 0, knows: bool = False) -> Entry:
+        known = (((POPULAR,), STATIC_REPLY),) if knows else ()
+        return Entry(
+            system=Edge(settings=edge_settings, name=f"wayside edge, {name}", knows=known),
+            mode="JSON",
+            is_ours=True,
+            questions=questions,
+            floor=_CANNED,
+            served=served,
+            fill=fill,
+        )
+
+    return [
+        entry("exact hit", "exact", "same"),
+        *(
+            entry(f"semantic hit of {count:,}", "semantic", "reworded", fill=count)
+            for count in semantic_entries
+        ),
+        entry("local answer", "local", "same", knows=True),
+    ]
 
 
 def measure(plan: Plan, listed: Sequence[Entry]) -> list[Row]:
@@ -125,6 +177,7 @@ def measure(plan: Plan, listed: Sequence[Entry]) -> list[Row]:
             version=versions.get(entry.system.name, ""),
             rounds=tuple(taken[entry.name]),
             reason=reasons.get(entry.name),
+            floor=entry.floor,
         )
         for entry in listed
     ]
@@ -150,7 +203,40 @@ def _once(plan: Plan, entry: Entry, upstream_port: int, shown: Bar, number: int)
     with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
         shown.begin(f"round {number + 1}/{plan.rounds} {entry.name}")
         with started(entry.system, upstream_port=upstream_port, folder=Path(folder)) as system:
+            _make_ready(plan, entry, system)
             return _load(plan, entry, system, shown)
+
+
+def _make_ready(plan: Plan, entry: Entry, system: Running) -> None:
+    """Store what is to be stored, and see that answers come from where the row says. Raises DidNotStart."""
+    if entry.served is None:
+        return
+
+    def send(kind: Questions, requests: int) -> None:
+        job = Job(
+            port=system.port,
+            headers=dict(system.launch.headers),
+            model=system.launch.model,
+            questions=kind,
+            streaming="never",
+            connections=plan.concurrency,
+            warmup=0,
+            requests=requests,
+            limit_s=_FILL_LIMIT_S,
+        )
+        with generator(job, unseen) as driver:
+            driver.run(unseen)
+
+    if entry.fill:
+        send("short", entry.fill)
+    send("same", 1)
+    time.sleep(_STORED_WITHIN_S)  # stored behind the answer
+    asks = islice(questions(entry.questions, model=system.launch.model, streaming="never", seed=-1), _PROBES)
+    served = Counter(route_of(asked_once(system, ask)) for ask in asks)
+    if served[entry.served] < _LEAST_SERVED * _PROBES:
+        raise DidNotStart(
+            f"it should answer as {entry.served}, and of {_PROBES} requests it did {dict(served)}"
+        )
 
 
 def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
@@ -159,7 +245,7 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
             port=system.port,
             headers=dict(system.launch.headers),
             model=system.launch.model,
-            questions="fixed",
+            questions=entry.questions,
             streaming="always" if entry.mode == "SSE" else "never",
             connections=connections,
             warmup=warmup,

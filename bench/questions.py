@@ -1,13 +1,14 @@
 """The requests a run sends, each with the answer that must come back."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import cycle, repeat
 from typing import Literal
 
 import msgspec
 
-Questions = Literal["fixed", "unique", "short"]
+Questions = Literal["fixed", "unique", "short", "same", "reworded"]
 Streaming = Literal["never", "always", "half"]
 
 STATIC_REPLY = (
@@ -16,6 +17,51 @@ STATIC_REPLY = (
     "folder, then ask for another one; each link works once."
 )
 """What the static upstream says, whatever it is asked."""
+
+POPULAR = "How do I reset a forgotten password?"
+_OPENERS = tuple(
+    f"{greeting}{mark} {word}".lstrip()
+    for greeting in (
+        "Hi",
+        "Hello",
+        "Hey",
+        "Good morning",
+        "Good evening",
+        "Dear team",
+        "Hi there",
+        "Hello all",
+    )
+    for mark in (",", "!", ".", ":")
+    for word in ("", "please, ", "so, ", "well, ", "now, ", "ok, ")
+)
+_STEMS = (
+    "how do I reset a forgotten password",
+    "how can I reset a forgotten password",
+    "how do I reset a password I forgot",
+)
+_CLOSERS = (
+    *(
+        "?",
+        " please?",
+        "??",
+        " ?",
+        "? Please help.",
+        "? Thanks",
+        "? Thanks!",
+        "? Thanks a lot.",
+        "? Thank you",
+    ),
+    *(
+        "? Thank you!",
+        "? Many thanks!",
+        "? Cheers",
+        "? Regards",
+        "? Best regards",
+        "? Kind regards.",
+        "? Bye",
+    ),
+)
+"""Some nine thousand ways to ask the popular question."""
 
 _ALPHABET = (
     "alpha",
@@ -65,12 +111,17 @@ class Ask:
 
 def questions(kind: Questions, *, model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
     """Without end. `fixed`, for the static upstream: the same but for a number. `short`, likewise: sixteen
-    tokens each, no two alike. `unique`, for the script."""
+    tokens each, no two alike; `same`: the popular question, over and over; `reworded`: the same in other
+    words each time. `unique`, for the script."""
     match kind:
         case "fixed":
             return _fixed(model, streaming)
         case "short":
             return _short(model, streaming, seed)
+        case "same":
+            return _as_ever(model, streaming)
+        case "reworded":
+            return _reworded(model, streaming, seed)
         case "unique":
             return _unique(model, streaming, seed)
 
@@ -90,6 +141,24 @@ def _fixed(model: str, streaming: Streaming) -> Iterator[Ask]:
         streams = _is_streamed(streaming, number)
         yield Ask(body=_body(model, messages, streams=streams), streams=streams, expected=STATIC_REPLY)
         number += 1
+
+
+def _as_ever(model: str, streaming: Streaming) -> Iterator[Ask]:
+    return _asks(model, streaming, repeat(POPULAR))
+
+
+def _reworded(model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
+    """Each wording once, as far as they go: one that was served is known to the letter from then on."""
+    wordings = [f"{opener}{stem}{closer}" for opener in _OPENERS for stem in _STEMS for closer in _CLOSERS]
+    random.Random(seed).shuffle(wordings)  # noqa: S311  # reproducible text, not a secret
+    return _asks(model, streaming, cycle(wordings))
+
+
+def _asks(model: str, streaming: Streaming, texts: Iterable[str]) -> Iterator[Ask]:
+    for number, text in enumerate(texts):
+        streams = _is_streamed(streaming, number)
+        body = _body(model, [{"role": "user", "content": text}], streams=streams)
+        yield Ask(body=body, streams=streams, expected=STATIC_REPLY)
 
 
 def _short(model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:

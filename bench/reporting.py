@@ -40,6 +40,8 @@ class Written:
     command: str
     machine: Machine
     figures: object
+    text: str = ""
+    """The report for people, Markdown."""
 
 
 def command(

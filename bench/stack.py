@@ -1,6 +1,5 @@
 """A real edge in front of a real cloud in front of a script, each as its own command starts it."""
 
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from bench.driving import ROOT
-from bench.processes import Child, DidNotStart, base_environment, free_port, running
+from bench.processes import Child, base_environment, free_port, running
 from bench.questions import Ask
 from bench.start import until_healthy
 from bench.systems import Edge, Running, add_key, started
@@ -77,6 +76,7 @@ class Stack:
     cloud: Child
     cloud_port: int
     cloud_key: str
+    """Of a client that speaks to the cloud itself."""
 
 
 @contextmanager
@@ -95,35 +95,21 @@ def stack(
     providers = folder / "providers.toml"
     providers.write_text(script.providers(), "utf-8")
     key = add_key("cloud", cloud_folder, tenant="edge", role="edge")
+    # Before it starts: a running cloud takes new keys within a second, not at once.
+    client_key = add_key("cloud", cloud_folder, tenant="direct")
     port = free_port()
-    if knowledge is not None and knowledge.knowledge:
-        _tell(edge_folder, knowledge)
-    edge = Edge(settings=edge_settings or {}, upstream_key=key)
+    told = knowledge.knowledge if knowledge is not None else ()
+    knows = tuple((questions, known_answer(meaning)) for questions, meaning in told)
+    edge = Edge(settings=edge_settings or {}, upstream_key=key, knows=knows)
     where = ("--port", str(port), "--data-dir", str(cloud_folder), "--providers-file", str(providers))
     command = (sys.executable, "-m", "cloud", *where, *cloud_settings)
     with running(command, log=folder / "cloud.log", environment=base_environment(), folder=ROOT) as cloud:
         until_healthy(cloud, port)
         with started(edge, upstream_port=port, folder=edge_folder, probe=_probe()) as system:
-            yield Stack(edge=system, cloud=cloud, cloud_port=port, cloud_key=key)
+            yield Stack(edge=system, cloud=cloud, cloud_port=port, cloud_key=client_key)
 
 
 def _probe() -> Ask:
     message = {"role": "user", "content": _PROBE}
     body = msgspec.json.encode({"model": _PROBE_MODEL, "messages": [message]})
     return Ask(body=body, streams=False, expected=_PROBE)
-
-
-def _tell(folder: Path, workload: Workload) -> None:
-    """Import what the workload's operator knows."""
-    file = folder / "told.jsonl"
-    rows = [
-        msgspec.json.encode({"questions": questions, "answer": known_answer(meaning)})
-        for questions, meaning in workload.knowledge
-    ]
-    file.write_bytes(b"\n".join(rows) + b"\n")
-    command = [sys.executable, "-m", "edge", "knowledge", "import", str(file), "--data-dir", str(folder)]
-    done = subprocess.run(  # noqa: S603  # our own command line
-        command, capture_output=True, text=True, cwd=ROOT, env=base_environment(), timeout=60
-    )
-    if done.returncode != 0:
-        raise DidNotStart(f"the edge took no knowledge: {done.stderr.strip()[-300:]}")

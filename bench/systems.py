@@ -3,13 +3,15 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from bench.answers import Fault, judge
 from bench.driving import ROOT
@@ -67,6 +69,8 @@ class Edge:
     """Settings that differ from the defaults; the report prints them."""
     upstream_key: str | None = None
     name: str = "wayside edge"
+    knows: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """Questions and their answer, imported before it starts."""
 
     def prepare(self) -> str:
         changed = ", ".join(f"{name}={value}" for name, value in self.settings.items())
@@ -74,6 +78,8 @@ class Edge:
 
     def launch(self, *, port: int, upstream_port: int, folder: Path) -> Launch:
         key = add_key("edge", folder, tenant="bench")
+        if self.knows:
+            tell(folder, self.knows)
         upstream = ["--upstream-url", f"http://127.0.0.1:{upstream_port}/v1"]
         if self.upstream_key is not None:
             key_file = folder / "upstream.key"
@@ -96,9 +102,12 @@ class Edge:
 class Floor:
     """The least a Python service that forwards over httpx can do (bench/peers/floor.py)."""
 
+    is_canned: bool = False
+    """It answers itself, the same to everybody: the least a hit can cost."""
+
     @property
     def name(self) -> str:
-        return "floor"
+        return "canned floor" if self.is_canned else "floor"
 
     def prepare(self) -> str:
         return ", ".join(f"{name} {version(name)}" for name in ("starlette", "uvicorn", "httpx-aiohttp"))
@@ -107,7 +116,22 @@ class Floor:
         upstream = f"http://127.0.0.1:{upstream_port}/v1/chat/completions"
         return Launch(
             command=(sys.executable, "-m", "bench.peers.floor", "--port", str(port), "--upstream", upstream)
+            + (("--canned",) if self.is_canned else ())
         )
+
+
+def tell(folder: Path, known: Sequence[tuple[Sequence[str], str]]) -> None:
+    """Import an operator's answers, each with its questions, into an edge's folder. Raises DidNotStart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "told.jsonl"
+    rows = [msgspec.json.encode({"questions": questions, "answer": answer}) for questions, answer in known]
+    file.write_bytes(b"\n".join(rows) + b"\n")
+    command = [sys.executable, "-m", "edge", "knowledge", "import", str(file), "--data-dir", str(folder)]
+    done = subprocess.run(  # noqa: S603  # our own command line
+        command, capture_output=True, text=True, cwd=ROOT, env=base_environment(), timeout=60
+    )
+    if done.returncode != 0:
+        raise DidNotStart(f"the edge took no knowledge: {done.stderr.strip()[-300:]}")
 
 
 def add_key(service: str, folder: Path, *, tenant: str, role: str = "client") -> str:
@@ -148,6 +172,21 @@ def started(
                 raise DidNotStart(f"{system.name} gave no good answer in {_START_LIMIT_S:g} s ({reason})")
             time.sleep(_START_POLL_S)
         yield Running(child=child, port=port, launch=launch)
+
+
+def asked_once(system: Running, ask: Ask) -> dict[str, str]:
+    """The headers of one answer, names in lower case; none without an answer."""
+    connection = HTTPConnection("127.0.0.1", system.port, timeout=30)
+    headers = {"content-type": "application/json", **system.launch.headers}
+    try:
+        connection.request("POST", "/v1/chat/completions", ask.body, headers)
+        response = connection.getresponse()
+        response.read()
+        return {name.lower(): value for name, value in response.getheaders()}
+    except (OSError, HTTPException):
+        return {}
+    finally:
+        connection.close()
 
 
 def _try(port: int, launch: Launch, ask: Ask) -> Fault | None:

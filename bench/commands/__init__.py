@@ -2,6 +2,7 @@
 
 from bench.commands import (
     cache,
+    compare,
     cost,
     decisions,
     endurance,
@@ -11,7 +12,9 @@ from bench.commands import (
     memory,
     overhead,
     overload,
+    report,
     sessions,
+    small,
     soak,
     start,
 )
@@ -24,11 +27,14 @@ COMMANDS = (
     cost,
     cache,
     error_budget,
-    faults,
-    sessions,
     memory,
+    sessions,
     endurance,
     soak,
     start,
+    faults,
+    small,
+    compare,
+    report,
 )
 """In the order of the help. A module here has `add(commands: Commands) -> None`."""

@@ -29,6 +29,13 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--stream-peers", action="store_true", help="measure the peers' streaming too")
     parser.add_argument(
+        "--semantic-entries",
+        type=_counts,
+        default=(1000,),
+        metavar="COUNT,...",
+        help="rows of a semantic hit among so many; each is filled anew in every round (default: 1000)",
+    )
+    parser.add_argument(
         "--edge-setting",
         type=setting,
         action="append",
@@ -46,12 +53,21 @@ def _run(asked: argparse.Namespace) -> Report:
         concurrency=asked.concurrency,
         limit_s=asked.limit_s,
     )
-    listed = overhead.entries(asked.peers, dict(asked.edge_setting), streams_peers=asked.stream_peers)
+    listed = overhead.entries(
+        asked.peers,
+        dict(asked.edge_setting),
+        streams_peers=asked.stream_peers,
+        semantic_entries=asked.semantic_entries,
+    )
     rows = overhead.measure(plan, listed)
     text = overhead_report.render(plan, rows)
     return Report(
         text=text, figures={"plan": plan, "rows": rows}, is_good=not overhead_report.ours_failed(rows)
     )
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(positive(part) for part in text.split(",") if part.strip() not in ("", "none"))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -15,6 +15,19 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from bench.upstream import completion
+
+
+def create_canned_app() -> Starlette:
+    """Reads the request, looks at nothing, and gives the static upstream's answer itself."""
+    answer = completion()
+
+    async def reply(request: Request) -> Response:
+        await request.body()
+        return Response(answer, media_type="application/json")
+
+    return Starlette(routes=[Route("/v1/chat/completions", reply, methods=["POST"])])
+
 
 def create_app(upstream: str) -> Starlette:
     @asynccontextmanager
@@ -40,9 +53,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.peers.floor", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--upstream", required=True, help="URL of its chat completions")
+    parser.add_argument("--canned", action="store_true", help="answer without asking anybody")
     asked = parser.parse_args()
     uvicorn.run(
-        create_app(asked.upstream),
+        create_canned_app() if asked.canned else create_app(asked.upstream),
         host="127.0.0.1",
         port=asked.port,
         loop="uvloop",
