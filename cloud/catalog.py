@@ -103,10 +103,14 @@ class Catalog:
     def models(self) -> tuple[Model, ...]:
         return tuple(self._models.values())
 
-    def resolve(self, name: str) -> Model:
-        """The model of that name; `auto` leaves the choice to us. Raises ModelNotFound."""
+    def of_tier(self, tier: str) -> Model | None:
+        """The first model of that strength."""
+        return next((model for model in self.models if model.tier == tier), None)
+
+    def resolve(self, name: str, *, tier: str | None = None) -> Model:
+        """The model of that name; `auto` leaves the choice to us, or to a tier. Raises ModelNotFound."""
         if name == AUTO:
-            return self._auto
+            return (self.of_tier(tier) if tier is not None else None) or self._auto
         model = self._models.get(name)
         if model is None:
             known = ", ".join([AUTO, *self._models])
@@ -157,6 +161,7 @@ def catalog_of(file: CatalogFile) -> Catalog:
             provider=entry.provider,
             upstream_name=entry.upstream_name or entry.name,
             tier=entry.tier,
+            uses_tools=not isinstance(file.providers[entry.provider], LocalConfig),
             fallbacks=tuple(entry.fallbacks),
             takes_prefill=entry.prefill,
             buffered=entry.buffered,

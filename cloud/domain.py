@@ -44,6 +44,8 @@ class Model:
     price: Price = field(default_factory=Price)
     context_tokens: int | None = None
     """Prompt and answer together; None where the operator did not say."""
+    uses_tools: bool = True
+    """It can be told of tools and call them."""
     fallbacks: tuple[str, ...] = ()
     """Models that answer in its place when it cannot, in order."""
     takes_prefill: bool = False

@@ -22,7 +22,8 @@ async def chat_completions(request: Request) -> Response:
     deadline = deadline_of(request.headers, cloud.settings)
     body = await read_body(request, cloud.settings)
     document = chat.parse(body, max_depth=cloud.settings.max_json_depth)
-    model = cloud.catalog.resolve(document.request.model)
+    tier = request.headers.get(names.TIER) if principal.is_edge else None
+    model = cloud.catalog.resolve(document.request.model, tier=tier)
     record.model, record.provider = model.name, model.provider
     call = Call(
         document=document,

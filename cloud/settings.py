@@ -27,6 +27,17 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         Meta(description="`api` answers and leaves background work to processes that are `worker` or `all`"),
     ] = "all"
 
+    # Agents
+    agents_file: Annotated[
+        Path | None, Meta(description="TOML file that adds agents or changes the shipped ones")
+    ] = None
+    max_turns: Annotated[int, Meta(ge=1, description="steps of a model in one run")] = 10
+    max_tool_calls: Annotated[int, Meta(ge=0, description="tool calls in one run")] = 16
+    max_run_tokens: Annotated[int, Meta(ge=1, description="tokens of one run, read and written")] = 60_000
+    max_run_usd: Annotated[
+        float, Meta(ge=0, description="cost of one run by the price table, US dollars; 0 for no limit")
+    ] = 1.0
+
     # Providers
     provider_retries: Annotated[
         int, Meta(ge=0, le=5, description="further attempts at one model before the next one's turn")

@@ -11,7 +11,9 @@ from typing import assert_never
 from cloud import catalog
 from cloud.adapters.database import Database, open_database
 from cloud.adapters.sql_memories import SqlMemories
+from cloud.agents import roster
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
+from cloud.loop import RunLimits
 from cloud.orchestrator import Orchestrator
 from cloud.plain_answering import PlainAnswering
 from cloud.ports import Answering, CheckpointStore, Erasable, Provider, Recall, SessionStore
@@ -65,6 +67,17 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             PlainAnswering(
                 inner=Orchestrator(
                     provider=open_gateway(settings, models, providers, instruments),
+                    catalog=models,
+                    roster=roster.read(
+                        settings.agents_file, tools=frozenset(toolbox.tools), granted=toolbox.granted
+                    ),
+                    tools=toolbox.tools,
+                    limits=RunLimits(
+                        turns=settings.max_turns,
+                        tool_calls=settings.max_tool_calls,
+                        tokens=settings.max_run_tokens,
+                        usd=settings.max_run_usd,
+                    ),
                     tracing=instruments.tracing,
                 ),
                 plain=toolbox.plain_answers,

@@ -35,6 +35,13 @@ class Toolbox:
     file: ToolsFile
     """`file.granted(agent)` names the tools that the operator gave an agent."""
 
+    @property
+    def granted(self) -> Mapping[str, tuple[str, ...]]:
+        """Tools of the operator's, by the agents they are for."""
+        agents = {agent for database in self.file.databases.values() for agent in database.agents}
+        agents |= {agent for server in self.file.mcp.values() for agent in server.agents}
+        return {agent: self.file.granted(agent) for agent in agents}
+
 
 @asynccontextmanager
 async def open_tools(settings: CloudSettings, *, recall: Recall | None) -> AsyncIterator[Toolbox]:

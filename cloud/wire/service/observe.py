@@ -215,6 +215,15 @@ class Tracing:
             return None
         return CallSpan(self._tracer.start_span(name, kind=SpanKind.CLIENT, attributes=dict(attributes)))
 
+    @contextmanager
+    def span(self, name: str, attributes: Mapping[str, str]) -> Iterator[None]:
+        """A span around work of our own; nothing when nothing is traced."""
+        if self._tracer is None:
+            yield
+            return
+        with self._tracer.start_as_current_span(name, attributes=dict(attributes)):
+            yield
+
     def current(self) -> SpanContext | None:
         """The span we are in, for others to link to."""
         return None if self._tracer is None else trace.get_current_span().get_span_context()
