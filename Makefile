@@ -1,7 +1,7 @@
 # make run   everything: environment, dependencies, local model, then both services
 # make test  everything: what the tests need, then the tests
 # make check what a change must pass: format, lint, types, import rules, tests
-# make bench everything measured, about ten minutes on two cores: bench/results/report.html
+# make bench everything measured, sized for ten minutes on two cores: bench/results/report.html
 
 EDGE_PORT  ?= 8080
 CLOUD_PORT ?= 8090
