@@ -38,6 +38,11 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(ge=0, description="cost of one run by the price table, US dollars; 0 for no limit")
     ] = 1.0
 
+    # Idempotency
+    idempotency_ttl_s: Annotated[
+        float, Meta(gt=0, description="how long an answer is told again under its Idempotency-Key, seconds")
+    ] = 86_400.0
+
     # Providers
     provider_retries: Annotated[
         int, Meta(ge=0, le=5, description="further attempts at one model before the next one's turn")

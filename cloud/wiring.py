@@ -10,9 +10,11 @@ from typing import assert_never
 
 from cloud import catalog
 from cloud.adapters.database import Database, open_database
+from cloud.adapters.sql_idempotency import SqlIdempotency
 from cloud.adapters.sql_memories import SqlMemories
 from cloud.agents import roster
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
+from cloud.idempotency import Idempotent
 from cloud.loop import RunLimits
 from cloud.orchestrator import Orchestrator
 from cloud.plain_answering import PlainAnswering
@@ -61,6 +63,11 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
         models = catalog.catalog_of(file)
+        idempotency = SqlIdempotency(
+            database,
+            ttl_s=settings.idempotency_ttl_s,
+            term_s=settings.max_deadline_ms / 1000 + 5,  # longer than any answer may take
+        )
         memory = await open_memory(settings, database, instruments.log, stack)
         toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
         sessions = await open_sessions(
@@ -98,12 +105,12 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             database=database,
             catalog=models,
             providers=providers,
-            answering=sessions.answering,
+            answering=Idempotent(inner=sessions.answering, kept=idempotency),
             sessions=sessions.store,
             checkpoints=sessions.store,
             memories=memory.store,
             recall=memory.recall,
-            erasables=(sessions.erasure, memory.store),
+            erasables=(sessions.erasure, memory.store, idempotency),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

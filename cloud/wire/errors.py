@@ -7,6 +7,7 @@ WaysideError
 ├── NotFound 404 ── ModelNotFound
 ├── MethodNotAllowed 405
 ├── SessionConflict 409             another turn of the same session is under way
+├── IdempotencyConflict 409         the key belongs to another request, or to one under way
 ├── Overloaded 429                  our own queue is full: come back later ── QuotaExceeded
 ├── DeadlineExceeded 504
 ├── NotStored 504                   the caller wanted a stored answer or none
@@ -108,6 +109,12 @@ class StorageFull(WaysideError):
 
     status = 507
     code = "storage_full"
+
+
+class IdempotencyConflict(WaysideError):
+    status = 409
+    type = "invalid_request_error"
+    code = "idempotency_conflict"
 
 
 class Overloaded(WaysideError):

@@ -1,0 +1,120 @@
+"""Answers by their callers' keys, in one database: who works on one, and what came of it."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from cloud.adapters.database import Database
+from cloud.adapters.sql import counted, rows
+from cloud.idempotency import Claim, Claimed, Kept, Taken
+
+
+class SqlIdempotency:
+    """The ports IdempotentAnswers and Erasable."""
+
+    def __init__(
+        self, database: Database, *, ttl_s: float, term_s: float, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`term_s`: how long one who works on an answer, and died, keeps others waiting."""
+        self._database = database
+        self._ttl_s = ttl_s
+        self._term_s = term_s
+        self._clock = clock
+
+    async def claim(self, tenant: str, key: str, body_hash: str, *, user: str | None) -> Claim:
+        now, holder = self._clock(), uuid.uuid4().hex
+        values = {
+            "t": tenant, "k": key, "h": body_hash, "u": user, "holder": holder, "now": now,
+            "until": now + self._term_s, "expires": now + self._ttl_s,
+        }  # fmt: skip
+        async with self._database.writing() as connection:
+            await counted(connection, "DELETE FROM idempotent_answers WHERE expires_at < :now", now=now)
+            made = await counted(
+                connection,
+                "INSERT INTO idempotent_answers (tenant, idempotency_key, body_hash, user_name, holder, "
+                "held_until, expires_at) VALUES (:t, :k, :h, :u, :holder, :until, :expires) "
+                "ON CONFLICT (tenant, idempotency_key) DO NOTHING",
+                **{name: value for name, value in values.items() if name != "now"},
+            )
+            if made:
+                return Claimed(holder=holder)
+            (row,) = await rows(
+                connection,
+                "SELECT body_hash, documents, headers, held_until FROM idempotent_answers "
+                "WHERE tenant = :t AND idempotency_key = :k",
+                t=tenant,
+                k=key,
+            )
+            if row["body_hash"] != body_hash:
+                return Taken(by_other_request=True)
+            if row["documents"] is not None:
+                documents = msgspec.json.decode(row["documents"], type=list[str])
+                headers = msgspec.json.decode(row["headers"], type=dict[str, str])
+                return Kept(documents=tuple(one.encode() for one in documents), headers=headers)
+            if row["held_until"] > now:
+                return Taken(by_other_request=False)
+            await counted(
+                connection,
+                "UPDATE idempotent_answers SET holder = :holder, held_until = :until "
+                "WHERE tenant = :t AND idempotency_key = :k",
+                holder=holder,
+                until=now + self._term_s,
+                t=tenant,
+                k=key,
+            )
+            return Claimed(holder=holder)
+
+    async def keep(
+        self, tenant: str, key: str, holder: str, documents: Sequence[bytes], headers: Mapping[str, str]
+    ) -> None:
+        async with self._database.writing() as connection:
+            await counted(
+                connection,
+                "UPDATE idempotent_answers SET documents = :documents, headers = :headers "
+                "WHERE tenant = :t AND idempotency_key = :k AND holder = :holder",
+                documents=msgspec.json.encode([one.decode() for one in documents]),
+                headers=msgspec.json.encode(dict(headers)),
+                t=tenant,
+                k=key,
+                holder=holder,
+            )
+
+    async def release(self, tenant: str, key: str, holder: str) -> None:
+        async with self._database.writing() as connection:
+            await counted(
+                connection,
+                "DELETE FROM idempotent_answers WHERE tenant = :t AND idempotency_key = :k "
+                "AND holder = :holder AND documents IS NULL",
+                t=tenant,
+                k=key,
+                holder=holder,
+            )
+
+    async def erase(self, tenant: str, user: str) -> Mapping[str, int]:
+        async with self._database.writing() as connection:
+            gone = await counted(
+                connection,
+                "DELETE FROM idempotent_answers WHERE tenant = :t AND user_name = :u",
+                t=tenant,
+                u=user,
+            )
+        return {"idempotent_answers": gone}
+
+    async def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
+        async with self._database.reading() as connection:
+            found = await rows(
+                connection,
+                "SELECT idempotency_key, documents FROM idempotent_answers WHERE tenant = :t "
+                "AND user_name = :u AND documents IS NOT NULL ORDER BY idempotency_key",
+                t=tenant,
+                u=user,
+            )
+        for row in found:
+            yield {
+                "kind": "idempotent_answer",
+                "key": row["idempotency_key"],
+                "documents": msgspec.json.decode(row["documents"]),
+            }
