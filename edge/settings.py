@@ -82,7 +82,7 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = 100_000
     semantic_min_similarity: Annotated[
         float, Meta(ge=-1, le=1, description="cosine below which a stored question is not even verified")
-    ] = 0.45
+    ] = 0.65
     verifier_bundle: Annotated[
         Path | None,
         Meta(description="folder of the verifier; if unset, the one that came with the edge, where it did"),
