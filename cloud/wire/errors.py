@@ -159,7 +159,12 @@ class UpstreamRefused(WaysideError):
     """The upstream's own error: its status and its envelope, fields we do not know included."""
 
     def __init__(self, *, status: int, error: dict[str, Any], retry_after_s: int | None = None) -> None:
-        super().__init__(str(error.get("message", "")), retry_after_s=retry_after_s)
+        code = error.get("code")
+        super().__init__(
+            str(error.get("message", "")),
+            code=code if isinstance(code, str) else None,
+            retry_after_s=retry_after_s,
+        )
         self.status = status
         self.error = error
 
