@@ -32,6 +32,8 @@ class Progress:
     usd: float = 0.0
     agents: tuple[str, ...] = ()
     """In the order they took over."""
+    calls_before: tuple[int, ...] = ()
+    """Tool calls that were done when each of them did."""
     calls: tuple[str, ...] = ()
     """Each tool call with its arguments; a hand-over begins anew."""
 
@@ -47,7 +49,11 @@ class Progress:
         return replace(self, tool_calls=self.tool_calls + len(calls), calls=(*self.calls, *calls))
 
     def handed_to(self, agent: str) -> "Progress":
-        return replace(self, agents=(*self.agents, agent))
+        return replace(
+            self,
+            agents=(*self.agents, agent),
+            calls_before=(*self.calls_before, self.tool_calls),
+        )
 
 
 def stops_before_turn(progress: Progress, limits: RunLimits, *, remaining_s: float) -> str | None:
@@ -74,8 +80,9 @@ def stops_before_calls(progress: Progress, limits: RunLimits, calls: Sequence[st
 
 
 def stops_before_hand_off(progress: Progress, to: str) -> str | None:
-    """A -> B -> A without anything done in between goes in circles."""
-    taken = progress.agents
-    if len(taken) >= 2 and taken[-2] == to:
-        return f"agents handing over in a circle ({taken[-2]} to {taken[-1]} and back)"
+    """Back to an agent that had its turn, with nothing done since, goes in circles."""
+    for agent, calls in zip(reversed(progress.agents), reversed(progress.calls_before), strict=True):
+        if agent == to:
+            circle = f"agents handing over in a circle (back to {to})"
+            return circle if calls == progress.tool_calls else None
     return None

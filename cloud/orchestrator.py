@@ -8,6 +8,7 @@
 
 import asyncio
 import base64
+import secrets
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,12 +41,22 @@ _completions = msgspec.json.Decoder(Completion)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _End:
+    """How a run ended."""
+
+    text: str
+    finish_reason: str
+    """The model's own, or `length` for a run that a limit ended: neither is a whole answer to be kept."""
+    usage: Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Step:
     """What a model said once."""
 
     message: AnswerMessage
     usage: Usage
-    model: str
+    finish_reason: str
 
 
 class Orchestrator:
@@ -77,49 +88,53 @@ class Orchestrator:
 
     async def _run(self, agent: Agent, call: Call) -> list[bytes]:
         with self._tracing.span(f"invoke_agent {agent.name}", {"gen_ai.agent.name": agent.name}):
-            text, progress = await self._loop(agent, call)
+            end = await self._loop(agent, call)
         completion = msgspec.json.encode(
             Completion(
                 id=f"chatcmpl-{call.request_id}",
                 created=int(time.time()),
                 model=call.model.name,
-                choices=[Choice(message=AnswerMessage(content=text), finish_reason="stop")],
-                usage=progress.usage,
+                choices=[Choice(message=AnswerMessage(content=end.text), finish_reason=end.finish_reason)],
+                usage=end.usage,
             )
         )
         if not call.request.streams:
             return [completion]
         return as_chunks(completion, with_usage=call.request.streams_usage)
 
-    async def _loop(self, agent: Agent, call: Call) -> tuple[str, Progress]:
+    async def _loop(self, agent: Agent, call: Call) -> _End:
         body = msgspec.json.decode(call.document.body)
         said: list[dict[str, Any]] = []
         found: list[str] = []
         made: list[Artifact] = []
-        progress = Progress(agents=(agent.name,))
+        progress = Progress().handed_to(agent.name)
         while True:
             stop = stops_before_turn(progress, self._limits, remaining_s=call.remaining_s())
             if stop is not None:
-                return _ended(stop, found), progress
+                return _ended(stop, found, progress)
             try:
                 step = await self._step(agent, call, body, said)
             except DeadlineExceeded:
-                return _ended("the request's deadline", found), progress
+                return _ended("the request's deadline", found, progress)
             progress = progress.after_turn(step.usage, call.model.price.of(step.usage))
             calls = step.message.tool_calls if isinstance(step.message.tool_calls, list) else []
             if not calls:
-                return f"{step.message.content or ''}{_pictures(made)}", progress
+                return _End(
+                    text=f"{step.message.content or ''}{_pictures(made)}",
+                    finish_reason=step.finish_reason,
+                    usage=progress.usage,
+                )
             target = next((one.function.name for one in calls if one.function is not None), "")
             if target.startswith(HAND_OFF):
                 to = target.removeprefix(HAND_OFF)
                 stop = stops_before_hand_off(progress, to)
                 if stop is not None or to not in agent.hands_off_to:
-                    return _ended(stop or f"a hand-over to `{to}`, which is not allowed", found), progress
+                    return _ended(stop or f"a hand-over to `{to}`, which is not allowed", found, progress)
                 agent, progress = self._roster.named(to), progress.handed_to(to)
                 continue
             stop = stops_before_calls(progress, self._limits, [_key(one) for one in calls])
             if stop is not None:
-                return _ended(stop, found), progress
+                return _ended(stop, found, progress)
             progress = progress.after_calls([_key(one) for one in calls])
             said.append(
                 {
@@ -153,14 +168,19 @@ class Orchestrator:
             await documents.aclose()
         try:
             completion = _completions.decode(document)
-            message = completion.choices[0].message
+            choice = completion.choices[0]
         except (msgspec.MsgspecError, IndexError) as error:
             raise UpstreamBroken("the model's answer is not a chat completion") from error
-        return _Step(message=message, usage=completion.usage or _estimated(document), model=completion.model)
+        return _Step(
+            message=choice.message,
+            usage=completion.usage or _estimated(prepared.document.body, document),
+            finish_reason=choice.finish_reason,
+        )
 
     async def _called(self, agent: Agent, call: Call, asked: ToolCall, place: str) -> ToolResult:
         """What the tool says; whatever goes wrong is told to the model."""
-        assert asked.function is not None
+        if asked.function is None:
+            return ToolResult(text="only functions can be called here", is_error=True)
         name = asked.function.name
         tool = self._tools.get(name) if name in agent.tools else None
         if tool is None:
@@ -279,7 +299,11 @@ def _shown(result: ToolResult) -> str:
     text = result.text[:MOST_RESULT_CHARACTERS]
     if result.is_error:
         return f"Error: {text}"
-    return f"<untrusted>\n{text}\n</untrusted>" if result.is_untrusted else text
+    if not result.is_untrusted:
+        return text
+    # A mark of its own for each result: none that stands in the text can close it.
+    mark = f"untrusted-{secrets.token_hex(8)}"
+    return f"<{mark}>\n{text}\n</{mark}>"
 
 
 def _pictures(made: Sequence[Artifact]) -> str:
@@ -293,12 +317,15 @@ def _pictures(made: Sequence[Artifact]) -> str:
     )
 
 
-def _ended(limit: str, found: Sequence[str]) -> str:
+def _ended(limit: str, found: Sequence[str], progress: Progress) -> _End:
     """An honest end: which limit was hit, and what was found until then."""
-    head = f"I had to stop before I was done: {limit} was reached."
-    return head if not found else f"{head} What was found so far:\n\n" + "\n\n".join(found[-3:])
+    text = f"I had to stop before I was done: {limit} was reached."
+    if found:
+        text = f"{text} What was found so far:\n\n" + "\n\n".join(found[-3:])
+    return _End(text=text, finish_reason="length", usage=progress.usage)
 
 
-def _estimated(document: bytes) -> Usage:
+def _estimated(asked: bytes, answered: bytes) -> Usage:
     """For a model that does not count: four bytes a token."""
-    return Usage(prompt_tokens=0, completion_tokens=len(document) // 4, total_tokens=len(document) // 4)
+    read, written = len(asked) // 4, len(answered) // 4
+    return Usage(prompt_tokens=read, completion_tokens=written, total_tokens=read + written)

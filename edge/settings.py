@@ -41,6 +41,9 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         int, Meta(ge=0, description="requests that wait for others to finish before they are forwarded")
     ] = 128
     max_wait_ms: Annotated[int, Meta(ge=0, description="longest wait of such a request, milliseconds")] = 500
+    max_reading: Annotated[
+        int, Meta(ge=1, description="texts that are read by the model, or wait for it; more are told to wait")
+    ] = 40
     coalesce: Annotated[
         bool, Meta(description="let identical requests in flight share one upstream call, and its answer")
     ] = True
@@ -79,7 +82,7 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = 100_000
     semantic_min_similarity: Annotated[
         float, Meta(ge=-1, le=1, description="cosine below which a stored question is not even verified")
-    ] = 0.45
+    ] = 0.65
     verifier_bundle: Annotated[
         Path | None,
         Meta(description="folder of the verifier; if unset, the one that came with the edge, where it did"),

@@ -19,6 +19,7 @@ from edge.adapters.off import NoExactCache, NoKnowledge, NoSemanticCache
 from edge.adapters.onnx_encoder import OnnxEncoder
 from edge.adapters.onnx_verifier import OnnxVerifier
 from edge.adapters.usearch_semantic import UsearchSemantic
+from edge.bounded_encoder import BoundedEncoder
 from edge.breaker import BreakingUpstream
 from edge.bundle import BundleRefused
 from edge.coalescing import CoalescingUpstream
@@ -180,7 +181,9 @@ async def _open_encoder(settings: EdgeSettings, instruments: Instruments) -> Asy
         raise StartUpError(f"cannot serve the model bundle: {error}") from error
     following = asyncio.create_task(follow_bundle(encoder, settings.bundle_path, told=told))
     try:
-        yield encoder
+        yield BoundedEncoder(
+            encoder, most=settings.max_reading, on_shed=instruments.metrics.pressure.shed_at_encoder.inc
+        )
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)

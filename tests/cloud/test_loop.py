@@ -46,6 +46,13 @@ def test_tool_calls_are_counted_and_the_same_one_is_not_made_again_and_again() -
 
 
 def test_handing_back_at_once_is_a_circle_and_handing_on_is_not() -> None:
-    progress = Progress(agents=("chat",)).handed_to("analysis")
+    progress = Progress().handed_to("chat").handed_to("analysis")
     assert stops_before_hand_off(progress, "research") is None
     assert "circle" in (stops_before_hand_off(progress, "chat") or "")
+    assert "circle" in (stops_before_hand_off(progress.handed_to("research"), "chat") or "")
+
+
+def test_handing_back_after_work_is_no_circle() -> None:
+    progress = Progress().handed_to("chat").handed_to("analysis").after_calls(["a(1)"])
+    assert stops_before_hand_off(progress, "chat") is None
+    assert "circle" in (stops_before_hand_off(progress.handed_to("chat").handed_to("analysis"), "chat") or "")

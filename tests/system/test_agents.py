@@ -150,3 +150,42 @@ async def test_a_chart_comes_back_in_the_answer(tmp_path: Path) -> None:
         text = await said(client, f"Draw revenue by month, please.\n\n{TABLE}", model="m")
         assert text.startswith("Here it is.")
         assert "](data:image/" in text
+
+
+CHAT_WITH_A_TOOL = '[agents.chat]\ntools = ["calculate"]'
+
+
+@pytest.mark.parametrize("why", ["cut by the model", "ended by a limit"])
+async def test_an_answer_that_is_not_whole_says_so_and_the_edge_keeps_none_of_it(
+    tmp_path: Path, why: str
+) -> None:
+    cut = completion("The total is 50")
+    cut["choices"][0]["finish_reason"] = "length"
+    script = in_turn(cut if why == "cut by the model" else calls("calculate", '{"expression": "1+1"}'))
+    async with fake_upstream(script) as model:
+        providers = f"""
+[providers.fake]
+kind = "openai"
+base_url = "{model.url}"
+[[models]]
+name = "m"
+provider = "fake"
+"""
+        file = tmp_path / "agents.toml"
+        file.write_text(CHAT_WITH_A_TOOL, "utf-8")
+        async with (
+            running(tmp_path, providers=providers, cloud_settings={"agents_file": file}) as services,
+            services.http() as client,
+        ):
+            for _ in range(2):
+                answer = await client.post("/v1/chat/completions", json=ask("What is the total?", model="m"))
+                assert answer.json()["choices"][0]["finish_reason"] == "length"
+                assert answer.headers["wayside-route"] == "cloud"
+
+
+async def test_a_call_that_is_no_function_is_told_to_the_model(tmp_path: Path) -> None:
+    strange = calls("calculate", "{}")
+    del strange["choices"][0]["message"]["tool_calls"][0]["function"]
+    async with cloud(tmp_path, in_turn(strange, completion("Sorry."))) as (client, model):
+        assert await said(client, "Go.", model="m") == "Sorry."
+        assert "only functions" in model.received[1].json["messages"][-1]["content"]

@@ -26,6 +26,7 @@ class Pressure:
         )
         self.shed_at_door = shed.labels("door")
         self.shed_at_upstream = shed.labels("upstream")
+        self.shed_at_encoder = shed.labels("encoder")
         for state in ("open", "half_open"):
             self._breakers.labels(state)
         for state in ("open", "half_open", "closed"):
