@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import msgspec
 import numpy as np
 
-from cloud.wire.errors import WaysideError
+from cloud.wire.errors import Overloaded, WaysideError
 from edge.collect import collect_documents
 from edge.domain import Query, StoredAnswer
 from edge.error_budget import ErrorBudget, Namespace, Sample
@@ -70,7 +70,11 @@ class Shadows:
         if cached is None or fresh is None:
             self._on_sample("not comparable")
             return
-        same = normalised(cached) == normalised(fresh) or await self._mean_the_same(cached, fresh)
+        try:
+            same = normalised(cached) == normalised(fresh) or await self._mean_the_same(cached, fresh)
+        except Overloaded:
+            self._on_sample("not comparable")  # callers come first
+            return
         self._on_sample("same" if same else "different")
         await self.count(would_be.namespace, Sample(score=would_be.score, wrong=not same))
 

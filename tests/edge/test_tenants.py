@@ -113,5 +113,6 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
         await storing.settled()
     assert routes["cache"] > REQUESTS / 4, routes
     assert (await judge.judge(query, Stages(), in_full=True)).exact is not None
+    await shadows.aclose()
     await semantic.aclose()
     await exact.aclose()
