@@ -74,7 +74,7 @@ def stops_before_calls(progress: Progress, limits: RunLimits, calls: Sequence[st
     if progress.tool_calls + len(calls) > limits.tool_calls:
         return f"the limit of {limits.tool_calls} tool calls"
     for call in calls:
-        if progress.calls.count(call) + 1 > limits.same_calls:
+        if progress.calls.count(call) + calls.count(call) > limits.same_calls:
             return f"the same tool call repeated {limits.same_calls} times"
     return None
 

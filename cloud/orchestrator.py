@@ -155,7 +155,9 @@ class Orchestrator:
     ) -> _Step:
         """One answer of the agent's model to the conversation so far, asked plainly."""
         messages = [*_instructed(agent, body["messages"]), *said]
-        asked = {**body, "messages": messages, "tools": self._offered(agent)}
+        asked = {**body, "messages": messages}
+        if offered := self._offered(agent):  # an empty list is refused by many
+            asked["tools"] = offered
         for field in ("stream", "stream_options", "tool_choice"):
             asked.pop(field, None)
         prepared = _with_body(self._modelled(agent, call), asked)

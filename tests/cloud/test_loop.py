@@ -42,6 +42,7 @@ def test_tool_calls_are_counted_and_the_same_one_is_not_made_again_and_again() -
     progress = Progress().after_calls(["a(1)", "a(1)", "b(2)"])
     assert stops_before_calls(progress, LIMITS, ["b(2)"]) is None
     assert "repeated" in (stops_before_calls(progress, LIMITS, ["a(1)"]) or "")
+    assert "repeated" in (stops_before_calls(Progress(), LIMITS, ["c(1)"] * 3) or "")
     assert "4 tool calls" in (stops_before_calls(progress, LIMITS, ["c(1)", "d(1)"]) or "")
 
 
