@@ -63,6 +63,13 @@ async def metrics(request: Request) -> Response:
     return metrics_page(cloud.metrics)
 
 
+def tenant_of(request: Request) -> str:
+    """Whose request this is, by its key; noted for the log."""
+    tenant = principal_of(request.headers, cloud_of(request).keys.current()).tenant
+    record_of(request.scope).tenant = tenant
+    return tenant
+
+
 def cloud_of(request: Request) -> Cloud:
     """What the application opened."""
     cloud = request.state.cloud

@@ -11,14 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from cloud.auth import principal_of
 from cloud.domain import RecallQuery
 from cloud.domain_memory import Memory, NewMemory, Scope
-from cloud.handlers import cloud_of
+from cloud.handlers import cloud_of, tenant_of
 from cloud.memory.remember import pieces
 from cloud.wire.errors import InvalidRequest
 from cloud.wire.service.intake import json_response, read_body
-from cloud.wire.service.observe import record_of
 
 MOST_CHARACTERS = 200_000
 MOST_IN_A_BATCH = 256
@@ -49,7 +47,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 async def remember(request: Request) -> Response:
     """One memory, or `{"memories": […]}`. The same text of the same owner is one memory."""
-    cloud, tenant = cloud_of(request), _tenant(request)
+    cloud, tenant = cloud_of(request), tenant_of(request)
     body = await read_body(request, cloud.settings)
     try:
         told = _decoded(body)
@@ -70,7 +68,7 @@ async def search(request: Request) -> Response:
     as_of = asked.get("as_of")
     found = await cloud_of(request).recall.recall(
         RecallQuery(
-            tenant=_tenant(request),
+            tenant=tenant_of(request),
             text=text[:2000],
             user=asked.get("user"),
             session=asked.get("session"),
@@ -86,7 +84,7 @@ async def listed(request: Request) -> Response:
     """By id; `next` is what to pass as `after` for the rest, null at the end."""
     limit = _number(request, "limit", usual=_USUAL_PAGE, most=_LARGEST_PAGE)
     found = await cloud_of(request).memories.page(
-        _tenant(request), limit=limit + 1, after=request.query_params.get("after", "")
+        tenant_of(request), limit=limit + 1, after=request.query_params.get("after", "")
     )
     page = found[:limit]
     return json_response(
@@ -100,13 +98,13 @@ async def listed(request: Request) -> Response:
 
 async def deleted(request: Request) -> Response:
     memory = request.path_params["id"]
-    await cloud_of(request).memories.delete(_tenant(request), memory)
+    await cloud_of(request).memories.delete(tenant_of(request), memory)
     return json_response({"id": memory, "object": "memory", "deleted": True})
 
 
 async def erased(request: Request) -> Response:
     """Everything kept of a person, in every store; the receipt counts what went."""
-    cloud, tenant, user = cloud_of(request), _tenant(request), request.path_params["user"]
+    cloud, tenant, user = cloud_of(request), tenant_of(request), request.path_params["user"]
     receipt: dict[str, int] = {}
     for store in cloud.erasables:
         receipt |= await store.erase(tenant, user)
@@ -116,7 +114,7 @@ async def erased(request: Request) -> Response:
 
 async def exported(request: Request) -> Response:
     """JSON lines, a record each."""
-    cloud, tenant, user = cloud_of(request), _tenant(request), request.path_params["user"]
+    cloud, tenant, user = cloud_of(request), tenant_of(request), request.path_params["user"]
 
     async def lines() -> AsyncIterator[bytes]:
         for store in cloud.erasables:
@@ -163,12 +161,6 @@ def _new(told: Told, now: float) -> list[NewMemory]:
 
 def _shown(memory: Memory) -> Mapping[str, Any]:
     return {"object": "memory", **msgspec.to_builtins(memory)}
-
-
-def _tenant(request: Request) -> str:
-    principal = principal_of(request.headers, cloud_of(request).keys.current())
-    record_of(request.scope).tenant = principal.tenant
-    return principal.tenant
 
 
 def _number(request: Request, name: str, *, usual: int, most: int) -> int:

@@ -8,12 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cloud.auth import principal_of
 from cloud.domain_sessions import Session, Turn
-from cloud.handlers import cloud_of
+from cloud.handlers import cloud_of, tenant_of
 from cloud.wire.errors import InvalidRequest
 from cloud.wire.service.intake import json_response
-from cloud.wire.service.observe import record_of
 
 _USUAL_PAGE, _LARGEST_PAGE = 50, 200
 _MOST_DIGITS = 15
@@ -23,7 +21,7 @@ async def listed(request: Request) -> Response:
     """By id; `next` is what to pass as `after` for the rest, null at the end."""
     limit = _number(request, "limit", usual=_USUAL_PAGE, most=_LARGEST_PAGE)
     found = await cloud_of(request).sessions.sessions(
-        _tenant(request), limit=limit + 1, after=request.query_params.get("after")
+        tenant_of(request), limit=limit + 1, after=request.query_params.get("after")
     )
     page = found[:limit]
     return json_response(
@@ -36,13 +34,13 @@ async def listed(request: Request) -> Response:
 
 
 async def shown(request: Request) -> Response:
-    session = await cloud_of(request).sessions.session(_tenant(request), request.path_params["id"])
+    session = await cloud_of(request).sessions.session(tenant_of(request), request.path_params["id"])
     return json_response(_session(session))
 
 
 async def turns(request: Request) -> Response:
     """In order; `next` is what to pass as `after` for the rest, null at the end."""
-    tenant, session = _tenant(request), request.path_params["id"]
+    tenant, session = tenant_of(request), request.path_params["id"]
     limit = _number(request, "limit", usual=_USUAL_PAGE, most=_LARGEST_PAGE)
     after = _number(request, "after", usual=0, most=10**_MOST_DIGITS)
     store = cloud_of(request).sessions
@@ -60,7 +58,7 @@ async def turns(request: Request) -> Response:
 
 async def state(request: Request) -> Response:
     """The newest checkpoint, as it is kept; version 0 before the first."""
-    tenant, session = _tenant(request), request.path_params["id"]
+    tenant, session = tenant_of(request), request.path_params["id"]
     known = await cloud_of(request).sessions.session(tenant, session)
     window = await cloud_of(request).checkpoints.window(tenant, known.id)
     return json_response(
@@ -69,7 +67,7 @@ async def state(request: Request) -> Response:
 
 
 async def deleted(request: Request) -> Response:
-    await cloud_of(request).sessions.delete(_tenant(request), request.path_params["id"])
+    await cloud_of(request).sessions.delete(tenant_of(request), request.path_params["id"])
     return json_response({"object": "session.deleted", "id": request.path_params["id"], "deleted": True})
 
 
@@ -80,12 +78,6 @@ ROUTES = (
     Route("/v1/sessions/{id}/turns", turns, methods=["GET"]),
     Route("/v1/sessions/{id}/state", state, methods=["GET"]),
 )
-
-
-def _tenant(request: Request) -> str:
-    tenant = principal_of(request.headers, cloud_of(request).keys.current()).tenant
-    record_of(request.scope).tenant = tenant
-    return tenant
 
 
 def _session(session: Session) -> Mapping[str, Any]:
