@@ -74,7 +74,9 @@ class Call:
     tier: Tier | None = None
     """The strength the edge asked for; with the model `auto` it chooses among the catalog's."""
     run: str | None = None
-    """The durable run this is a step of."""
+    """The durable run this is a step of; on the way in, the id that a run of it must have."""
+    is_background: bool = False
+    """The caller asked not to be kept waiting (RFC 7240, `respond-async`)."""
     trace_headers: Mapping[str, str] = field(default_factory=dict)
     """W3C headers that continue the request's trace at the provider."""
 

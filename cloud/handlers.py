@@ -36,10 +36,21 @@ async def chat_completions(request: Request) -> Response:
         agent=request.headers.get(names.AGENT) if principal.is_edge else None,
         intent=request.headers.get(names.INTENT) if principal.is_edge else None,
         trace_headers=record.trace_headers,
+        is_background=_may_wait(request),
     )
     answer = await cloud.answering.answer(call)
+    if "preference-applied" in answer.headers:  # to be waited for elsewhere, also when it is told again
+        response = await whole_answer(answer.documents, record, {names.ROUTE: "cloud", **answer.headers})
+        response.status_code = 202
+        return response
     respond = streamed_answer if call.request.streams else whole_answer
     return await respond(answer.documents, record, {names.ROUTE: "cloud", **answer.headers})
+
+
+def _may_wait(request: Request) -> bool:
+    """RFC 7240. In a session the preference is not applied: its turns are kept in order, by who waits."""
+    preferences = {one.strip().lower() for one in request.headers.get("prefer", "").split(",")}
+    return "respond-async" in preferences and names.SESSION not in request.headers
 
 
 async def models(request: Request) -> Response:

@@ -7,10 +7,11 @@ repetition that comes while the first is under way waits for it, and only whole 
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cloud.domain import Answer, Call
+from cloud.domain_runs import run_id
 from cloud.ports import Answering
 from cloud.wire.answers import Documents, Ready
 from cloud.wire.errors import IdempotencyConflict, InvalidRequest
@@ -75,7 +76,7 @@ class Idempotent:
             return await self._inner.answer(call)
         if not 1 <= len(key) <= MOST_KEY_CHARACTERS:
             raise InvalidRequest(f"a key has 1 to {MOST_KEY_CHARACTERS} characters", param="Idempotency-Key")
-        said = f"{call.session or ''}\x00".encode() + call.document.body
+        said = f"{call.session or ''}\x00{call.is_background:d}\x00".encode() + call.document.body
         body_hash = hashlib.sha256(said).hexdigest()
         while True:
             match await self._kept.claim(call.tenant, key, body_hash, user=call.user):
@@ -94,7 +95,9 @@ class Idempotent:
                         )
                     await asyncio.sleep(_POLL_S)
                 case Claimed(holder=holder):
-                    return await self._made(call, key, holder)
+                    # Whoever comes back after a crash finds the run that was begun, and no second one.
+                    run = run_id(call.tenant, call.user, key=f"{key}\x00{body_hash}")
+                    return await self._made(replace(call, run=run), key, holder)
 
     async def _made(self, call: Call, key: str, holder: str) -> Answer:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from cloud.agents.agent import Agent
 from cloud.wire.answers import Usage
 
 HAND_OFF = "hand_off_to_"
@@ -56,7 +57,20 @@ class Progress:
         )
 
 
-def stops_before_turn(progress: Progress, limits: RunLimits, *, remaining_s: float) -> str | None:
+def tightened(limits: RunLimits, agent: Agent) -> RunLimits:
+    """The limits while the agent has the word: its own where they are narrower."""
+    return replace(
+        limits,
+        turns=min(limits.turns, agent.max_turns or limits.turns),
+        tool_calls=limits.tool_calls
+        if agent.max_tool_calls is None
+        else min(limits.tool_calls, agent.max_tool_calls),
+        tokens=min(limits.tokens, agent.max_tokens or limits.tokens),
+        usd=min(limits.usd, agent.max_usd) if agent.max_usd and limits.usd else agent.max_usd or limits.usd,
+    )
+
+
+def stops_before_turn(progress: Progress, limits: RunLimits) -> str | None:
     """Which limit a further step of a model would pass, in words; None where none."""
     if progress.turns >= limits.turns:
         return f"the limit of {limits.turns} steps"
@@ -64,8 +78,6 @@ def stops_before_turn(progress: Progress, limits: RunLimits, *, remaining_s: flo
         return f"the limit of {limits.tokens:,} tokens"
     if limits.usd > 0 and progress.usd >= limits.usd:
         return f"the limit of {limits.usd:g} US dollars"
-    if remaining_s < 0.05:
-        return "the request's deadline"
     return None
 
 

@@ -1,12 +1,15 @@
 """What the cloud needs from the outside world, one Protocol a need."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
 from cloud.domain_memory import Memory, NewMemory, Scope
+from cloud.domain_runs import Run, RunEnd, RunSpec
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.chat import Message
+
+T = TypeVar("T")
 
 
 class Provider(Protocol):
@@ -43,6 +46,43 @@ class Tool(Protocol):
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Do it. What goes wrong is told in the result; only cancellation is raised."""
+        ...
+
+
+class Journal(Protocol):
+    """The record of one run's steps."""
+
+    async def once(self, name: str, kind: type[T], work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives, recorded; where it was done before, what it gave then.
+
+        Calls come in the same order whenever the run is taken up. `kind` is the value's type, JSON's.
+        """
+        ...
+
+
+RunWork = Callable[[RunSpec, Journal], Awaitable[RunEnd]]
+"""Does a run from its first step, or goes on with one that stopped anywhere."""
+
+
+class Runs(Protocol):
+    """Runs that survive whoever began them. What belongs to another tenant is not there: NotFound."""
+
+    async def start(self, spec: RunSpec) -> None:
+        """Durable when this returns. A run of the same id is begun once."""
+        ...
+
+    async def end(self, run: str) -> RunEnd:
+        """Wait for it. A run that was cancelled ends in a failure; leaving off waiting changes nothing."""
+        ...
+
+    async def find(self, tenant: str, run: str) -> Run: ...
+
+    async def listed(self, tenant: str, *, limit: int, user: str | None = None) -> tuple[Run, ...]:
+        """The newest first, without their steps."""
+        ...
+
+    async def cancel(self, tenant: str, run: str) -> None:
+        """Stop it, the step under way included; one that has ended stays as it is."""
         ...
 
 

@@ -38,6 +38,26 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(ge=0, description="cost of one run by the price table, US dollars; 0 for no limit")
     ] = 1.0
 
+    max_same_calls: Annotated[
+        int, Meta(ge=1, description="how often a run may call the same tool with the same arguments")
+    ] = 2
+
+    # Runs
+    durable_runs: Annotated[
+        bool, Meta(description="runs of agents survive the process; if false they are tasks of it")
+    ] = True
+    max_runs_at_once: Annotated[int, Meta(ge=1, description="runs that one process takes up at once")] = 64
+    background_run_s: Annotated[
+        float, Meta(gt=0, description="how long a run may take that nobody waits for, seconds")
+    ] = 600.0
+    run_ttl_s: Annotated[
+        float, Meta(gt=0, description="how long an ended run is kept to be looked at, seconds")
+    ] = 7 * 86_400.0
+    run_worker_lease_s: Annotated[
+        float,
+        Meta(ge=2, description="silence after which a worker of another machine counts as dead, seconds"),
+    ] = 10.0
+
     # Idempotency
     idempotency_ttl_s: Annotated[
         float, Meta(gt=0, description="how long an answer is told again under its Idempotency-Key, seconds")

@@ -18,10 +18,12 @@ from cloud.idempotency import Idempotent
 from cloud.loop import RunLimits
 from cloud.orchestrator import Orchestrator
 from cloud.plain_answering import PlainAnswering
-from cloud.ports import Answering, CheckpointStore, Erasable, Provider, Recall, SessionStore
+from cloud.ports import Answering, CheckpointStore, Erasable, Provider, Recall, Runs, SessionStore
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
+from cloud.run_loop import RunLoop
+from cloud.run_steps import RunSteps
 from cloud.settings import CloudSettings
 from cloud.wire.errors import UpstreamUnavailable
 from cloud.wire.service.client import Limits, OpenAiClient, new_session
@@ -30,6 +32,7 @@ from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
 from cloud.wiring_gateway import open_gateway
 from cloud.wiring_memory import open_memory
+from cloud.wiring_runs import open_runs
 from cloud.wiring_sessions import open_sessions
 from cloud.wiring_tools import open_tools
 
@@ -48,6 +51,7 @@ class Cloud:
     checkpoints: CheckpointStore
     memories: SqlMemories
     recall: Recall
+    runs: Runs
     erasables: tuple[Erasable, ...]
     metrics: Metrics
     started_at: int
@@ -70,22 +74,37 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
         )
         memory = await open_memory(settings, database, instruments.log, stack)
         toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
+        gateway = open_gateway(settings, models, providers, instruments)
+        agents = roster.read(settings.agents_file, tools=frozenset(toolbox.tools), granted=toolbox.granted)
+        loop = RunLoop(
+            roster=agents,
+            limits=RunLimits(
+                turns=settings.max_turns,
+                tool_calls=settings.max_tool_calls,
+                tokens=settings.max_run_tokens,
+                usd=settings.max_run_usd,
+                same_calls=settings.max_same_calls,
+            ),
+            steps=RunSteps(
+                provider=gateway,
+                catalog=models,
+                roster=agents,
+                tools=toolbox.tools,
+                tracing=instruments.tracing,
+                log=instruments.log,
+            ),
+            tracing=instruments.tracing,
+        )
+        runs = await open_runs(settings, loop, database, instruments.log, stack)
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(
-                    provider=open_gateway(settings, models, providers, instruments),
+                    provider=gateway,
                     catalog=models,
-                    roster=roster.read(
-                        settings.agents_file, tools=frozenset(toolbox.tools), granted=toolbox.granted
-                    ),
-                    tools=toolbox.tools,
-                    limits=RunLimits(
-                        turns=settings.max_turns,
-                        tool_calls=settings.max_tool_calls,
-                        tokens=settings.max_run_tokens,
-                        usd=settings.max_run_usd,
-                    ),
+                    roster=agents,
+                    runs=runs,
                     tracing=instruments.tracing,
+                    background_s=settings.background_run_s,
                 ),
                 plain=toolbox.plain_answers,
             ),
@@ -110,7 +129,8 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             checkpoints=sessions.store,
             memories=memory.store,
             recall=memory.recall,
-            erasables=(sessions.erasure, memory.store, idempotency),
+            runs=runs,
+            erasables=(sessions.erasure, memory.store, idempotency, runs),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

@@ -19,6 +19,11 @@ class Agent:
     model: str | None = None
     """The catalog's name of the model it uses; None leaves the caller's choice."""
     tier: Tier | None = None
+    max_turns: int | None = None
+    """Its own limits of a run, where they are narrower than the service's."""
+    max_tool_calls: int | None = None
+    max_tokens: int | None = None
+    max_usd: float | None = None
 
     @property
     def is_plain(self) -> bool:

@@ -28,6 +28,10 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     about: str | None = None
     model: str | None = None
     tier: Tier | None = None
+    max_turns: Annotated[int, Meta(ge=1)] | None = None
+    max_tool_calls: Annotated[int, Meta(ge=0)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    max_usd: Annotated[float, Meta(gt=0)] | None = None
 
 
 class AgentsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -25,6 +25,8 @@ TIER = "wayside-tier"
 INJECTION = "wayside-injection"
 DEADLINE_MS = "wayside-deadline-ms"
 ROUTE = "wayside-route"
+RUN = "wayside-run"
+"""The durable run that an answer comes from: `GET /v1/runs/{id}` shows it."""
 CONTEXT = "wayside-context"
 """What a session's prompt was made of, and what it cost."""
 

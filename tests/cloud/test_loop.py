@@ -22,19 +22,16 @@ def used(tokens: int = 0, usd: float = 0.0, turns: int = 1) -> Progress:
 
 
 @pytest.mark.parametrize(
-    ("progress", "remaining_s", "named"),
+    ("progress", "named"),
     [
-        (used(), 10.0, None),
-        (used(turns=3), 10.0, "3 steps"),
-        (used(tokens=100), 10.0, "100 tokens"),
-        (used(usd=0.5), 10.0, "0.5 US dollars"),
-        (used(), 0.0, "deadline"),
+        (used(), None),
+        (used(turns=3), "3 steps"),
+        (used(tokens=100), "100 tokens"),
+        (used(usd=0.5), "0.5 US dollars"),
     ],
 )
-def test_a_step_is_not_begun_beyond_a_limit(
-    progress: Progress, remaining_s: float, named: str | None
-) -> None:
-    stop = stops_before_turn(progress, LIMITS, remaining_s=remaining_s)
+def test_a_step_is_not_begun_beyond_a_limit(progress: Progress, named: str | None) -> None:
+    stop = stops_before_turn(progress, LIMITS)
     assert stop is None if named is None else named in (stop or "")
 
 

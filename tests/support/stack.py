@@ -62,7 +62,12 @@ async def running(
     edge, cloud = edge or Watched(), cloud or Watched()
     providers_file = tmp_path / "providers.toml"
     providers_file.write_text(providers, "utf-8")
-    of_cloud = CloudSettings(port=0, data_dir=tmp_path, providers_file=providers_file, **cloud_settings or {})
+    of_cloud = CloudSettings(
+        port=0,
+        data_dir=tmp_path,
+        providers_file=providers_file,
+        **{"durable_runs": False, **(cloud_settings or {})},
+    )
     key = KeyFile(tmp_path / "edge-keys.json").add(tenant="acme")
     credential = KeyFile(of_cloud.keys_path).add(tenant="edge-1", role="edge")
     async with served(cloud_app.create_app(of_cloud, cloud.instruments), of_cloud) as cloud_url:
