@@ -99,7 +99,7 @@ def cloud(folder: Path, url: str, world: World, *, role: str = "all") -> Iterato
         *("--providers-file", str(folder / "providers.toml"), "--tools-file", str(folder / "tools.toml")),
         *("--process-role", role),
     )
-    environment = {**base_environment(), "WAYSIDE_DATABASE_URL": url}
+    environment = {**base_environment(), "WAYSIDE_CLOUD_DATABASE_URL": url}
     with running(
         command, log=folder / f"cloud-{time.monotonic_ns()}.log", environment=environment, folder=ROOT
     ) as child:
