@@ -77,6 +77,9 @@ class Service:
     def status(self, run: str) -> str:
         return str(self._client.get(f"/v1/runs/{run}").raise_for_status().json()["status"])
 
+    def close(self) -> None:
+        self._client.close()
+
     def has_ended(self) -> bool:
         return self.child.has_ended
 
@@ -104,7 +107,11 @@ def cloud(folder: Path, url: str, world: World, *, role: str = "all") -> Iterato
         command, log=folder / f"cloud-{time.monotonic_ns()}.log", environment=environment, folder=ROOT
     ) as child:
         until_healthy(child, port)
-        yield Service(child, port, keys.read_text("utf-8"))
+        service = Service(child, port, keys.read_text("utf-8"))
+        try:
+            yield service
+        finally:
+            service.close()
 
 
 def kill_everywhere(folder: Path, url: str, store: str, world: World, shown: Bar) -> Killed:

@@ -71,7 +71,9 @@ class World:
 @contextmanager
 def served(world: World) -> Iterator[World]:
     """The world on a loopback port, in a thread, for the time of the block."""
-    server = uvicorn.Server(uvicorn.Config(_app(world), port=world.port, log_level="error", lifespan="on"))
+    server = uvicorn.Server(
+        uvicorn.Config(_app(world), port=world.port, log_level="critical", timeout_graceful_shutdown=1)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -80,7 +82,6 @@ def served(world: World) -> Iterator[World]:
         yield world
     finally:
         server.should_exit = True
-        server.force_exit = True
         thread.join(10)
 
 
