@@ -7,7 +7,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from cloud import handlers, handlers_memories, handlers_runs, handlers_sessions
+from cloud import handlers, handlers_memories, handlers_runs, handlers_sessions, handlers_usage
 from cloud.settings import CloudSettings
 from cloud.wire.service.endpoints import Endpoint, healthz, service
 from cloud.wire.service.observe import Instruments
@@ -32,6 +32,7 @@ def create_app(settings: CloudSettings, instruments: Instruments, opener: Opener
             *handlers_sessions.ROUTES,
             *handlers_memories.ROUTES,
             *handlers_runs.ROUTES,
+            *handlers_usage.ROUTES,
             Route("/v1/models", handlers.models, methods=["GET"]),
             Route("/healthz", healthz, methods=["GET"]),
             Route("/readyz", handlers.readyz, methods=["GET"]),

@@ -8,6 +8,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -55,7 +56,7 @@ class Orchestrator:
             if agent.instructions:
                 body = msgspec.json.decode(call.document.body)
                 prepared = with_body(prepared, {**body, "messages": instructed(agent, body["messages"])})
-            documents = traced_documents(self._provider, self._tracing, prepared)
+            documents = traced_documents(self._provider, self._tracing, replace(prepared, agent=agent.name))
             return Answer(documents=documents, headers=_named(agent))
         spec = self._spec(agent, call)
         return Answer(documents=_Later(self._run(spec, call)), headers={**_named(agent), names.RUN: spec.id})

@@ -4,9 +4,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from typing import Any, Protocol, TypeVar
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
+from cloud.domain_accounting import Budget, Cost, Reserved
 from cloud.domain_memory import Memory, NewMemory, Scope
 from cloud.domain_runs import Run, RunEnd, RunSpec
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
+from cloud.wire.answers import Usage
 from cloud.wire.chat import Message
 
 T = TypeVar("T")
@@ -83,6 +85,30 @@ class Runs(Protocol):
 
     async def cancel(self, tenant: str, run: str) -> None:
         """Stop it, the step under way included; one that has ended stays as it is."""
+        ...
+
+
+class Ledger(Protocol):
+    """What tenants spend."""
+
+    async def admit(self, tenant: str, budget: Budget) -> Mapping[str, str]:
+        """Count a request; the headers that say what is left. Raises QuotaExceeded."""
+        ...
+
+    async def reserve(self, tenant: str, budget: Budget, cost: Cost) -> Reserved:
+        """Take what a call may cost from the budget, durably. Raises QuotaExceeded, with nothing taken."""
+        ...
+
+    async def settle(self, reserved: Reserved, call: Call, usage: Usage, cost: Cost) -> None:
+        """Put what it did cost in the reservation's place."""
+        ...
+
+    async def usage(self, tenant: str, *, days: int) -> Sequence[Mapping[str, Any]]:
+        """By day, agent and model; days count from 1970, UTC."""
+        ...
+
+    async def left(self, tenant: str, budget: Budget) -> Mapping[str, str]:
+        """The headers that say what is left, with nothing taken."""
         ...
 
 

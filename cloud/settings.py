@@ -42,6 +42,14 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         int, Meta(ge=1, description="how often a run may call the same tool with the same arguments")
     ] = 2
 
+    # Budgets
+    budgets_file: Annotated[
+        Path | None, Meta(description="TOML file of what tenants may spend; if unset, nothing is limited")
+    ] = None
+    budget_reserve_tokens: Annotated[
+        int, Meta(ge=1, description="reserved for an answer whose caller sets no limit, tokens")
+    ] = 1024
+
     # Runs
     durable_runs: Annotated[
         bool, Meta(description="runs of agents survive the process; if false they are tasks of it")

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import assert_never
 
 from cloud import catalog
+from cloud.accounting import budget
+from cloud.accounting.admission import Admission
+from cloud.accounting.budget import BudgetsFile
+from cloud.accounting.metered import Metered
 from cloud.adapters.database import Database, open_database
 from cloud.adapters.sql_idempotency import SqlIdempotency
 from cloud.adapters.sql_memories import SqlMemories
@@ -18,7 +22,7 @@ from cloud.idempotency import Idempotent
 from cloud.loop import RunLimits
 from cloud.orchestrator import Orchestrator
 from cloud.plain_answering import PlainAnswering
-from cloud.ports import Answering, CheckpointStore, Erasable, Provider, Recall, Runs, SessionStore
+from cloud.ports import Answering, CheckpointStore, Erasable, Ledger, Provider, Recall, Runs, SessionStore
 from cloud.providers.local import LocalProvider
 from cloud.providers.openai import OpenAiProvider
 from cloud.providers.scripted import ScriptedProvider
@@ -30,6 +34,7 @@ from cloud.wire.service.client import Limits, OpenAiClient, new_session
 from cloud.wire.service.keyfile import KeyFile, WatchedKeyring
 from cloud.wire.service.observe import Instruments, Metrics
 from cloud.wire.service.settings import Secret, StartUpError
+from cloud.wiring_accounting import open_ledger
 from cloud.wiring_gateway import open_gateway
 from cloud.wiring_memory import open_memory
 from cloud.wiring_runs import open_runs
@@ -52,6 +57,8 @@ class Cloud:
     memories: SqlMemories
     recall: Recall
     runs: Runs
+    ledger: Ledger
+    budgets: BudgetsFile
     erasables: tuple[Erasable, ...]
     metrics: Metrics
     started_at: int
@@ -74,7 +81,14 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
         )
         memory = await open_memory(settings, database, instruments.log, stack)
         toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
-        gateway = open_gateway(settings, models, providers, instruments)
+        ledger = await open_ledger(database, instruments.log, stack)
+        budgets = budget.read(settings.budgets_file)
+        gateway = Metered(
+            open_gateway(settings, models, providers, instruments),
+            ledger=ledger,
+            budgets=budgets,
+            usual_output=settings.budget_reserve_tokens,
+        )
         agents = roster.read(settings.agents_file, tools=frozenset(toolbox.tools), granted=toolbox.granted)
         loop = RunLoop(
             roster=agents,
@@ -124,12 +138,16 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             database=database,
             catalog=models,
             providers=providers,
-            answering=Idempotent(inner=sessions.answering, kept=idempotency),
+            answering=Admission(
+                inner=Idempotent(inner=sessions.answering, kept=idempotency), ledger=ledger, budgets=budgets
+            ),
             sessions=sessions.store,
             checkpoints=sessions.store,
             memories=memory.store,
             recall=memory.recall,
             runs=runs,
+            ledger=ledger,
+            budgets=budgets,
             erasables=(sessions.erasure, memory.store, idempotency, runs),
             metrics=instruments.metrics,
             started_at=int(time.time()),
