@@ -45,6 +45,13 @@ class OpenAiConfig(
     max_connections: Annotated[int, Meta(ge=1)] = 256
 
 
+class ScriptedStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A call of one tool."""
+
+    tool: str
+    arguments: dict[str, Any] = {}
+
+
 class ScriptedConfig(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="scripted", forbid_unknown_fields=True
 ):
@@ -55,6 +62,8 @@ class ScriptedConfig(
     first_token_ms: Annotated[float, Meta(ge=0)] = 0.0
     tokens_per_s: Annotated[float, Meta(ge=0)] = 0.0
     """0 is without pause."""
+    steps: list[ScriptedStep] = []
+    """What it says first after a user's message, in turn, where it is offered tools; then `reply`."""
 
 
 ProviderConfig = LocalConfig | OpenAiConfig | ScriptedConfig

@@ -14,15 +14,17 @@ from typing import Any
 import msgspec
 
 from cloud.agents.agent import Agent
-from cloud.agents.roster import Roster
+from cloud.agents.roster import DATA_ANALYSIS, Roster
 from cloud.catalog import Catalog
 from cloud.domain import Answer, Call
 from cloud.domain_runs import RunEnd, RunSpec, error_of, run_id
 from cloud.ports import Provider, Runs
 from cloud.run_steps import instructed, modelled, traced_documents, with_body
 from cloud.run_view import shown
+from cloud.tools.tables import find_tables
 from cloud.wire import headers as names
 from cloud.wire.answers import AnswerMessage, Choice, Completion, Ready, as_chunks
+from cloud.wire.chat import AUTO
 from cloud.wire.service.observe import Tracing
 
 
@@ -48,7 +50,7 @@ class Orchestrator:
         self._background_s = background_s
 
     async def answer(self, call: Call) -> Answer:
-        agent = self._roster.first(call)
+        agent = self._roster.first(_read(call))
         prepared = modelled(agent, call, self._catalog)
         if call.is_background:
             return await self._begun(self._spec(agent, call))
@@ -135,6 +137,16 @@ def completion_of(spec: RunSpec, end: RunEnd) -> Completion:
         choices=[Choice(message=AnswerMessage(content=end.text), finish_reason=end.finish_reason)],
         usage=end.usage,
     )
+
+
+def _read(call: Call) -> Call:
+    """The call with an intent: where nobody read one and nobody was asked for, a table says what it is."""
+    request = call.request
+    if call.agent is not None or call.intent is not None or request.model != AUTO:
+        return call
+    if any(message.role in ("system", "developer") for message in request.messages):
+        return call
+    return replace(call, intent=DATA_ANALYSIS) if find_tables(request.messages[-1:]).tables else call
 
 
 def _named(agent: Agent) -> Mapping[str, str]:

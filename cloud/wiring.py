@@ -189,7 +189,10 @@ async def _open_provider(name: str, config: ProviderConfig, stack: AsyncExitStac
             return OpenAiProvider(client=client)
         case ScriptedConfig():
             return ScriptedProvider(
-                reply=config.reply, first_token_ms=config.first_token_ms, tokens_per_s=config.tokens_per_s
+                reply=config.reply,
+                first_token_ms=config.first_token_ms,
+                tokens_per_s=config.tokens_per_s,
+                steps=[(step.tool, step.arguments) for step in config.steps],
             )
         case _:
             assert_never(config)

@@ -15,7 +15,8 @@ from cloud.agents.chat import CHAT
 from cloud.domain import Call, Tier
 from cloud.wire.service.settings import StartUpError
 
-BY_INTENT: Mapping[str, str] = {"data_analysis": "analysis", "summarization": "summarizer"}
+DATA_ANALYSIS = "data_analysis"
+BY_INTENT: Mapping[str, str] = {DATA_ANALYSIS: "analysis", "summarization": "summarizer"}
 """Who takes what the edge has read in a request."""
 
 

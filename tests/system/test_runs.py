@@ -188,3 +188,28 @@ def test_the_runs_of_a_killed_worker_are_finished_by_the_other_and_none_twice(
     assert crowd.finished == 24
     assert crowd.effects == 24
     assert crowd.twice == 0
+
+
+async def test_a_table_without_anybodys_word_goes_to_the_analysis_agent(tmp_path: Path) -> None:
+    async with cloud(tmp_path, in_turn(completion("Hm."))) as (client, _):
+        del client.headers["wayside-agent"]
+        table = "month,product,revenue\nMarch,Desk,3600\nMarch,Lamp,1499.5\nApril,Desk,10"
+        body = ask(f"Why did it fall so much, do you think?\n\n{table}")
+        assert (await client.post("/v1/chat/completions", json=body)).headers["wayside-agent"] == "analysis"
+        plain = await client.post("/v1/chat/completions", json=ask("Why did it fall so much?"))
+        assert "wayside-agent" not in plain.headers
+
+
+async def test_handing_over_goes_on_with_what_was_found(tmp_path: Path) -> None:
+    agents = '[agents.analysis]\nhands_off_to = ["summarizer"]\n'
+    both = calls("calculate", '{"expression": "6*7"}')
+    hand_over = calls("hand_off_to_summarizer", "{}")["choices"][0]["message"]["tool_calls"]
+    both["choices"][0]["message"]["tool_calls"] += [{**hand_over[0], "id": "call_2"}]
+    async with cloud(tmp_path, in_turn(both, completion("In short: 42.")), agents) as (client, model):
+        answer = await client.post("/v1/chat/completions", json=ask("6*7?", model="m"))
+        assert answer.json()["choices"][0]["message"]["content"] == "In short: 42."
+        messages = model.received[-1].json["messages"]
+        assert messages[0]["content"].startswith("Summarize what you are given")
+        assert [one["content"] for one in messages if one["role"] == "tool"] == ["42", "Done."]
+        shown = (await client.get(f"/v1/runs/{answer.headers['wayside-run']}")).json()
+        assert set(shown["agents"]) == {"analysis", "summarizer"}

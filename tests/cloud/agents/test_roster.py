@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cloud.agents.roster import Roster, read
+from cloud.loop import RunLimits, tightened
 from cloud.wire.service.settings import StartUpError
 from tests.support.cloud_calls import call
 
@@ -72,3 +73,11 @@ writing = "poet"
 def test_a_file_that_cannot_be_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     with pytest.raises(StartUpError, match=named):
         roster(tmp_path, text)
+
+
+def test_an_agents_own_limits_hold_while_it_has_the_word(tmp_path: Path) -> None:
+    agents = roster(tmp_path, "[agents.analysis]\nmax_turns = 2\nmax_usd = 0.01\nmax_tool_calls = 0\n")
+    limits = tightened(RunLimits(), agents.named("analysis"))
+    assert (limits.turns, limits.usd, limits.tool_calls) == (2, 0.01, 0)
+    assert tightened(RunLimits(), agents.named("research")) == RunLimits()
+    assert tightened(RunLimits(usd=0), agents.named("analysis")).usd == 0.01

@@ -105,3 +105,21 @@ async def test_a_deadline_that_would_pass_ends_the_answer_in_an_error_on_time(st
 
 async def test_a_script_is_always_ready() -> None:
     await ECHO.check()
+
+
+async def test_where_tools_are_offered_its_steps_come_first_and_then_the_reply_with_what_was_found() -> None:
+    provider = ScriptedProvider(reply="It is {found}.", steps=[("calculate", {"expression": "6*7"})])
+    tools = [{"type": "function", "function": {"name": "calculate"}}]
+    (first,) = [document async for document in provider.complete(call("6*7", tools=tools))]
+    choice = msgspec.json.decode(first)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"expression":"6*7"}'
+    asked = [
+        {"role": "user", "content": "6*7"},
+        choice["message"],
+        {"role": "tool", "tool_call_id": "call_0", "content": "42"},
+    ]
+    (last,) = [document async for document in provider.complete(call("6*7", tools=tools, messages=asked))]
+    assert msgspec.json.decode(last)["choices"][0]["message"]["content"] == "It is 42."
+    (plain,) = [document async for document in provider.complete(call("6*7"))]
+    assert msgspec.json.decode(plain)["choices"][0]["message"]["content"] == "It is ."
