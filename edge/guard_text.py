@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from edge.guard_words import STOP
 
@@ -28,6 +28,16 @@ _CONTRACTIONS = (
 )
 
 
+_MAY_CONTRACT = re.compile(
+    r"['’`´]|cannot|dont|doesnt|didnt|isnt|arent|wasnt|werent|wont|cant|shouldnt|couldnt|wouldnt|whats"
+    r"|least|most|than|turn|switch|log|sign",
+    re.IGNORECASE,
+)
+"""In every text that one of the contractions changes, and in few others: one look in place of twelve."""
+_MOST_KEPT = 4096
+_LONGEST_KEPT = 1000
+
+
 @dataclass(frozen=True)
 class Text:
     """A question as the guards read it."""
@@ -37,6 +47,8 @@ class Text:
     @cached_property
     def plain(self) -> str:
         text = self.raw
+        if not _MAY_CONTRACT.search(text):
+            return text
         for pattern, replacement in _CONTRACTIONS:
             text = pattern.sub(replacement, text)
         return text
@@ -60,6 +72,16 @@ class Text:
     @cached_property
     def words(self) -> frozenset[str]:
         return frozenset(self.tokens)
+
+
+def read(raw: str) -> Text:
+    """The text, read once however many others it is compared with."""
+    return _read(raw) if len(raw) <= _LONGEST_KEPT else Text(raw)
+
+
+@lru_cache(_MOST_KEPT)
+def _read(raw: str) -> Text:
+    return Text(raw)
 
 
 def stem(word: str) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from edge.guard_text import Text, stem
+from edge.guard_text import Text, read, stem
 from edge.guard_words import (
     ALWAYS_UNITS,
     FILLER,
@@ -38,7 +38,7 @@ _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 
 def differing(first: str, second: str) -> str | None:
     """The name of the first guard that the two questions do not pass together, or None."""
-    one, other = Text(first), Text(second)
+    one, other = read(first), read(second)
     if len(first) > MOST_CHARACTERS or len(second) > MOST_CHARACTERS:
         return "too long"
     for name, agrees in _GUARDS:
@@ -49,7 +49,7 @@ def differing(first: str, second: str) -> str | None:
 
 def hard_difference(first: str, second: str) -> str | None:
     """As `differing`, without the guards whose question a network that reads both answers better."""
-    one, other = Text(first), Text(second)
+    one, other = read(first), read(second)
     if len(first) > MOST_CHARACTERS or len(second) > MOST_CHARACTERS:
         return "too long"
     return next((name for name, agrees in _GUARDS if name not in SOFT and not agrees(one, other)), None)

@@ -1,9 +1,10 @@
 """Whether one answer serves two questions: guards first, then a scorer, if there is one."""
 
 import re
+from functools import lru_cache
 
 from edge.domain import Candidate, Refused, Verdict, Verified
-from edge.guard_text import Text
+from edge.guard_text import read
 from edge.guards import differing, hard_difference
 from edge.ports import PairScorer
 
@@ -21,6 +22,8 @@ _HOW_TO = re.compile(
     r"|what is the (?:best |easiest |right |correct )?way (?:to|of)|is there (?:a|any) way (?:to|of))\s+",
     re.IGNORECASE,
 )
+_MOST_KEPT = 4096
+_LONGEST_KEPT = 1000
 _ARTICLES = frozenset({"a", "an", "the"})
 _SPELLINGS = {
     "colour": "color", "favourite": "favorite", "centre": "center", "theatre": "theater",
@@ -59,7 +62,8 @@ def wrapped_alike(first: str, second: str) -> bool:
     """
     if first == second:
         return True
-    return differing(first, second) is None and bare(first) == bare(second)
+    # The sequences first: most questions that are near differ in them, and they are remembered.
+    return bare(first) == bare(second) and differing(first, second) is None
 
 
 def unwrapped(text: str) -> str:
@@ -72,6 +76,14 @@ def unwrapped(text: str) -> str:
 
 def bare(text: str) -> tuple[str, ...]:
     """A question without its wrapping, as a sequence of words."""
-    stripped = unwrapped(Text(text).plain)
-    stripped = _HOW_TO.sub("how to ", stripped)
-    return tuple(_SPELLINGS.get(word, word) for word in Text(stripped).tokens if word not in _ARTICLES)
+    return _bare(text) if len(text) <= _LONGEST_KEPT else _stripped(text)
+
+
+@lru_cache(_MOST_KEPT)
+def _bare(text: str) -> tuple[str, ...]:
+    return _stripped(text)
+
+
+def _stripped(text: str) -> tuple[str, ...]:
+    stripped = _HOW_TO.sub("how to ", unwrapped(read(text).plain))
+    return tuple(_SPELLINGS.get(word, word) for word in read(stripped).tokens if word not in _ARTICLES)
