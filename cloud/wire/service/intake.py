@@ -1,6 +1,7 @@
 """The door of a service: every request is named, checked, timed, counted, and never left hanging."""
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -22,6 +23,7 @@ from cloud.wire.errors import (
     WaysideError,
     envelope,
 )
+from cloud.wire.service.lag import LoopLag
 from cloud.wire.service.observe import Log, Metrics, Record, Tracing, record_of, trace_headers
 from cloud.wire.service.settings import ServiceSettings
 
@@ -42,7 +44,13 @@ ENDPOINTS = {
 }
 """Path -> label. Metrics have one series a label, so a path nobody serves is `other`."""
 
-FAMILIES = {"/v1/sessions": "sessions"}
+FAMILIES = {
+    "/v1/sessions": "sessions",
+    "/v1/memories": "memories",
+    "/v1/subjects": "subjects",
+    "/v1/runs": "runs",
+    "/v1/usage": "usage",
+}
 """The same for paths that begin so."""
 
 
@@ -55,6 +63,9 @@ class Intake:
         self._app = app
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._most = settings.max_requests
+        self._few = settings.shed_from
+        self._latest_s = settings.shed_lag_ms / 1000 or math.inf
+        self._lag = LoopLag()
         self._under_way = 0
         self._metrics = metrics
         self._log = log
@@ -62,7 +73,9 @@ class Intake:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
+            self._lag.start()
             await self._app(scope, receive, send)
+            self._lag.stop()
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         record = Record(
@@ -112,7 +125,8 @@ class Intake:
 
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
-        if self._under_way > self._most and scope["path"] not in _ALWAYS_ANSWERED:
+        is_late = self._under_way > self._few and self._lag.late_s > self._latest_s
+        if (is_late or self._under_way > self._most) and scope["path"] not in _ALWAYS_ANSWERED:
             self._metrics.pressure.shed_at_door.inc()
             raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
         repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]

@@ -57,6 +57,15 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: Annotated[
         int, Meta(ge=1, description="requests answered at a time; more are told to come back")
     ] = 1024
+    shed_lag_ms: Annotated[
+        float,
+        Meta(
+            ge=0, description="lateness of the event loop from which requests are told to come back; 0: never"
+        ),
+    ] = 25.0
+    shed_from: Annotated[
+        int, Meta(ge=1, description="requests under way that are never told so, however late the loop is")
+    ] = 32
     max_connections: Annotated[
         int, Meta(ge=1, description="open client connections; more are told to come back")
     ] = 4096
