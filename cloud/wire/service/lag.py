@@ -9,7 +9,7 @@ _WEIGHT = 0.5
 class LoopLag:
     """The lateness of a timer that comes every twenty milliseconds, smoothed, seconds.
 
-    A loop that is late has more to do than it can; everything that is accepted then waits for everything else.
+    A loop that is late has more to do than it can; everything accepted then waits for everything else.
     """
 
     def __init__(self) -> None:
