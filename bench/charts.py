@@ -19,6 +19,8 @@ _Draw = Callable[[Any], None]
 
 def charts_of(result: Result) -> list[tuple[str, str]]:
     """Captions and SVG; none for commands whose table says it all."""
+    if result.failed:
+        return []
     match result.command:
         case "overhead" | "small":
             return _overhead(result.figures["rows"])

@@ -17,7 +17,7 @@ from bench.overhead_rows import Entry, Mode
 from bench.processes import DidNotStart
 from bench.progress import Bar, bar, unseen
 from bench.questions import questions
-from bench.stock import stock
+from bench.stock import READ, stock
 from bench.systems import MODEL, TENANT, Running, asked_once, started
 from bench.truth import route_of
 
@@ -133,7 +133,7 @@ def _stocked(counts: set[int]) -> Iterator[Mapping[int, Path]]:
     with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
         folders = {count: Path(folder) / str(count) for count in sorted(counts)}
         if folders:
-            with bar(max(folders), "texts") as shown:
+            with bar(min(max(folders), READ), "texts") as shown:
                 shown.begin("filling the semantic caches")
                 stock(folders, tenant=TENANT, model=MODEL, seen=shown.reached)
         yield folders
