@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-FaultKind = Literal["lost", "refused", "half", "wrong"]
+FaultKind = Literal["lost", "refused", "half", "wrong", "elsewhere"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,7 +13,7 @@ class Fault:
     """Why an answer does not count.
 
     `lost`: none came. `refused`: a status other than 200. `half`: not complete. `wrong`: complete, but
-    not the answer to this request.
+    not the answer to this request. `elsewhere`: the right one, but not from where the row says it comes.
     """
 
     kind: FaultKind

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.tables import table
+from bench.cache_peers import PEERS
 from edge.adapters.onnx_encoder import Network
 from edge.bounds import share
 from edge.bundle import read_bundle
@@ -226,6 +226,8 @@ class CacheReport:
     p99_ms: float
     sweep: list[tuple[float, Figures]]
     cosine: list[tuple[float, Figures]]
+    peers: dict[str, Figures]
+    """By their rules, on our encoder."""
     refusals: dict[str, int]
     withheld: float
     """Share of the served that the edge would not even look up: personal or time-dependent questions."""
@@ -241,6 +243,7 @@ class CacheReport:
             "refusals": self.refusals,
             "sweep": [{"threshold": at, **_point(found)} for at, found in self.sweep],
             "cosine": [{"threshold": at, **_point(found)} for at, found in self.cosine],
+            "peers": {name: _point(found) for name, found in self.peers.items()},
         }
 
 
@@ -275,44 +278,15 @@ def measure(
         p99_ms=float(np.quantile(times, 0.99)),
         sweep=[(limit, figures(rows, served(limit))) for limit in SWEPT],
         cosine=[(limit, figures(rows, [one.similarity >= limit for one in outcomes])) for limit in COSINES],
+        peers={
+            f"{peer.name} {peer.version}, {peer.told}": figures(
+                rows, [peer.serves(one.similarity) for one in outcomes]
+            )
+            for peer in PEERS
+        },
         refusals=dict(sorted(refusals.items(), key=lambda item: -item[1])),
         withheld=withheld / len(asked) if asked else 0.0,
     )
-
-
-def render(title: str, report: CacheReport) -> str:
-    ours = report.ours
-    header = ["system", "equivalents served", "traps served", "wrong per hit", "wrong per request", "hits"]
-    rows = [_row(f"**wayside, {report.threshold:.3f}**", ours)]
-    rows += [_row(f"wayside, {at:.3f}", found) for at, found in report.sweep]
-    rows += [_row(f"cosine {at:.2f}, same encoder", found) for at, found in report.cosine]
-    categories = [[name, f"{one['served']:.0f} of {one['n']:.0f}"] for name, one in ours.by_category.items()]
-    refusals = ", ".join(f"{count} {reason}" for reason, count in report.refusals.items())
-    return "\n\n".join(
-        [
-            f"## {title}: {ours.n} rows",
-            table(header, rows),
-            table(["category", "served"], categories),
-            f"Not served: {refusals}.",
-            f"{report.withheld:.0%} of the served are personal or time-dependent questions, which the edge's "
-            "cacheability rule keeps from being looked up at all; the figures above are the verifier's.",
-            f"Encode, compare and verify: p50 {report.p50_ms:.2f} ms, p99 {report.p99_ms:.2f} ms.",
-        ]
-    )
-
-
-def _row(name: str, found: Figures) -> list[str]:
-    def told(value: float, bounds: tuple[float, float]) -> str:
-        return f"{value:.1%} ({bounds[0]:.1%}–{bounds[1]:.1%})"
-
-    return [
-        name,
-        told(found.coverage, found.coverage_bounds),
-        told(found.trap_serve_rate, found.trap_serve_bounds),
-        told(found.wrong_per_hit, found.wrong_per_hit_bounds),
-        told(found.wrong_per_request, found.wrong_per_request_bounds),
-        str(found.hits),
-    ]
 
 
 def _point(found: Figures) -> dict[str, float]:

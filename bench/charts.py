@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -19,15 +19,19 @@ _Draw = Callable[[Any], None]
 
 def charts_of(result: Result) -> list[tuple[str, str]]:
     """Captions and SVG; none for commands whose table says it all."""
+    if result.failed:
+        return []
     match result.command:
         case "overhead" | "small":
             return _overhead(result.figures["rows"])
         case "load":
-            return _load(result.figures["steps"])
+            return _load(result.figures["steps"], result.figures.get("knee"))
         case "cost":
             return [_cost(cost) for cost in result.figures]
         case "endurance":
             return [_endurance(result.figures)]
+        case "cache":
+            return _caches(result.figures)
         case _:
             return []
 
@@ -76,7 +80,7 @@ def _overhead(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return [("What one request costs; ours in colour", _figure(draw, height=0.8 + 0.32 * len(taken)))]
 
 
-def _load(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+def _load(steps: Sequence[Mapping[str, Any]], knee: float | None) -> list[tuple[str, str]]:
     lowest = min(steps, key=lambda step: float(step["rate"]))
     routes = [one["route"] for one in lowest["routes"] if one["route"] != "all"]
     good = [one for one in lowest["samples"] if one["fault"] is None]
@@ -114,11 +118,11 @@ def _load(steps: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
         ("The same, cumulated", _figure(cumulative)),
     ]  # fmt: skip
     if len(steps) > 1:
-        found.append(("Latency against throughput", _figure(lambda axes: _curve(axes, steps))))
+        found.append(("Latency against throughput", _figure(lambda axes: _curve(axes, steps, knee))))
     return found
 
 
-def _curve(axes: Any, steps: Sequence[Mapping[str, Any]]) -> None:
+def _curve(axes: Any, steps: Sequence[Mapping[str, Any]], knee: float | None) -> None:
     ordered = [step for step in sorted(steps, key=lambda step: float(step["rate"])) if step["routes"]]
     rates = [step["requests_per_s"] for step in ordered]
     for share, colour in (("p50", _COLOURS["ours"]), ("p99", _COLOURS["forward"])):
@@ -131,22 +135,13 @@ def _curve(axes: Any, steps: Sequence[Mapping[str, Any]]) -> None:
         [step["routes"][0]["last"]["p99"] for step in failing],
         "x", color=_COLOURS["bad"], markersize=10, label="some failed",
     )  # fmt: skip
-    knee = _knee(ordered)
-    if knee is not None:
-        axes.axvline(knee, color="#888888", linestyle=":", label="knee")
+    for step in ordered:
+        if step["rate"] == knee:
+            axes.axvline(step["requests_per_s"], color="#888888", linestyle=":", label="knee")
     axes.set_xlabel("requests a second")
     axes.set_ylabel("milliseconds to the last token")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-
-
-def _knee(ordered: Sequence[Mapping[str, Any]]) -> float | None:
-    """The last throughput before p99 doubles from one rate to the next or requests fail."""
-    for before, after in pairwise(ordered):
-        grew = after["routes"][0]["last"]["p99"] > 2 * ordered[0]["routes"][0]["last"]["p99"]
-        if grew or after["faults"]:
-            return float(before["requests_per_s"])
-    return None
 
 
 def _cost(cost: Mapping[str, Any]) -> tuple[str, str]:
@@ -166,6 +161,38 @@ def _cost(cost: Mapping[str, Any]) -> tuple[str, str]:
         axes.grid(visible=False, axis="y")
 
     return f"What {cost['workload']} costs", _figure(draw, height=1.9)
+
+
+def _caches(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A file of pairs gives its figures as they are, several give them by name."""
+    files = {"": figures} if "coverage" in figures else figures
+    return [
+        (f"Hits against errors{f', {name}' if name else ''}", _figure(partial(_trade_off, found)))
+        for name, found in files.items()
+    ]
+
+
+def _trade_off(figures: Mapping[str, Any], axes: Any) -> None:
+    for name, label, colour in (
+        ("sweep", "wayside, its threshold moved", "ours"),
+        ("cosine", "cosine alone, same encoder", "forward"),
+    ):
+        points = figures[name]
+        traps = [100 * point["trap_serve_rate"] for point in points]
+        served = [100 * point["coverage"] for point in points]
+        axes.plot(traps, served, "o-", markersize=4, label=label, color=_COLOURS[colour])
+        for point, x, y in zip(points, traps, served, strict=True):
+            axes.annotate(
+                f"{point['threshold']:g}", (x, y), fontsize=6, xytext=(3, 3), textcoords="offset points"
+            )
+    for (name, point), mark in zip(figures["peers"].items(), "sD^v", strict=False):
+        at = (100 * point["trap_serve_rate"], 100 * point["coverage"])
+        axes.plot(*at, mark, color=_COLOURS["all"], label=f"{name.partition(',')[0]}, default rule")
+    own = (100 * figures["trap_serve_rate"], 100 * figures["coverage"])
+    axes.plot(*own, "*", markersize=14, color=_COLOURS["ours"], label="wayside as shipped")
+    axes.set_xlabel("wrongly served, % of the questions that need another answer")
+    axes.set_ylabel("rightly served, %")
+    axes.legend(frameon=False, fontsize=7)
 
 
 def _endurance(figures: Mapping[str, Any]) -> tuple[str, str]:

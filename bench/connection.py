@@ -9,6 +9,10 @@ import httptools
 
 from bench.answers import Fault, judge
 from bench.questions import Ask
+from bench.truth import Route, route_of
+
+_TELLING = (b"wayside-route", b"cache-status", b"x-litellm-cache-key")
+"""The headers that say where an answer came from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,11 +32,18 @@ class Connection(asyncio.Protocol):
     """Carries one request at a time; `over` is called after each, `closed` when it can carry no more."""
 
     def __init__(
-        self, *, head: bytes, over: "Callable[[Connection, Judged], None]", closed: "Callable[[], None]"
+        self,
+        *,
+        head: bytes,
+        over: "Callable[[Connection, Judged], None]",
+        closed: "Callable[[], None]",
+        served: Route | None = None,
     ) -> None:
+        """`served`: where every answer must come from by its headers; one from elsewhere is a fault."""
         self._head = head
         self._over = over
         self._closed = closed
+        self._served = served
         self._transport: asyncio.Transport | None = None
         self._ask: Ask | None = None
         self._started_ns = 0
@@ -44,6 +55,7 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._has_begun = False
         self._says_when = False
+        self._telling: dict[str, str] = {}
 
     @property
     def waited_s(self) -> float:
@@ -62,6 +74,7 @@ class Connection(asyncio.Protocol):
         self._body = []
         self._has_begun = False
         self._says_when = False
+        self._telling = {}
         self._started_ns = time.perf_counter_ns() if due_ns is None else due_ns
         self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(ask.body), ask.body))
 
@@ -82,6 +95,8 @@ class Connection(asyncio.Protocol):
             self._media_type = value.decode("latin-1")
         elif name.lower() == b"retry-after":
             self._says_when = True
+        elif self._served is not None and name.lower() in _TELLING:
+            self._telling[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self._body.append(body)
@@ -99,6 +114,10 @@ class Connection(asyncio.Protocol):
             streams=ask.streams,
             expected=ask.expected,
         )
+        if fault is None and self._served is not None:
+            route = route_of(self._telling)
+            if route != self._served:
+                fault = Fault(kind="elsewhere", detail=f"{route} where {self._served} was to answer")
         if not self._parser.should_keep_alive():
             # The next request needs another connection; this one must not be given it.
             self.close()

@@ -12,6 +12,7 @@ import uvloop
 from bench.answers import Fault
 from bench.connection import Connection, Judged
 from bench.questions import Ask, Questions, Streaming, questions
+from bench.truth import Route
 
 _PROGRESS_EVERY_S = 0.2
 _RETRY_CONNECTING_S = 0.05
@@ -34,6 +35,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """When it is over no new request is sent; the count in the result says how many were."""
     warmup_limit_s: float = 30.0
     answer_limit_s: float = 30.0
+    served: Route | None = None
+    """Where every answer must come from; None where that is not looked at."""
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +126,9 @@ class Run:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self) -> None:
-        connection = Connection(head=self._head, over=self._over, closed=self._reopen)
+        connection = Connection(
+            head=self._head, over=self._over, closed=self._reopen, served=self._job.served
+        )
         try:
             await asyncio.get_running_loop().create_connection(
                 lambda: connection, "127.0.0.1", self._job.port

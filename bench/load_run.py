@@ -24,7 +24,7 @@ KEY_VARIABLE = "WAYSIDE_API_KEY"
 _POLL_S = 0.5
 _OVERTIME_S = 90.0
 _KNEE = 2.0
-"""A rate is past the knee when its median is this many times the least rate's, or requests fail."""
+"""A rate is past the knee when its p99 is this many times the least rate's, or requests fail."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,8 @@ class Step:
 class Loaded:
     plan: Plan
     steps: list[Step]
+    knee: float | None
+    """The highest rate before p99 doubles or a request fails; None when the first is past it."""
 
 
 def measure(plan: Plan) -> Loaded:
@@ -67,7 +69,8 @@ def measure(plan: Plan) -> Loaded:
     workload = WORKLOADS[plan.workload]
     next(workload.tickets(plan.seed))  # what it needs is there, or says now that it is not
     with bar(round(plan.seconds * len(plan.rates)), "s") as shown:
-        return Loaded(plan=plan, steps=[_step(plan, workload, rate, shown) for rate in plan.rates])
+        steps = [_step(plan, workload, rate, shown) for rate in plan.rates]
+    return Loaded(plan=plan, steps=steps, knee=knee(steps))
 
 
 def _step(plan: Plan, workload: Workload, rate: float, shown: Bar) -> Step:
@@ -165,8 +168,9 @@ def render(loaded: Loaded) -> str:
         if step.details:
             parts.append("\n".join(step.details))
     if len(loaded.steps) > 1:
-        at = knee(loaded.steps)
-        parts.append(f"Knee: {f'{at:g} {unit}' if at is not None else 'below the lowest rate'}")
+        parts.append(
+            f"Knee: {f'{loaded.knee:g} {unit}' if loaded.knee is not None else 'below the lowest rate'}"
+        )
     return "\n\n".join(parts)
 
 

@@ -1,33 +1,29 @@
 """`overhead`: what forwarding one request costs, ours and the peers' side by side in one run."""
 
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from bench.driving import generator, static_upstream
 from bench.figures import percentile
 from bench.load import Described, Job
-from bench.peers import peers
+from bench.overhead_rows import Entry, Mode
 from bench.processes import DidNotStart
 from bench.progress import Bar, bar, unseen
-from bench.questions import POPULAR, STATIC_REPLY, Questions, questions
-from bench.systems import FORWARDING_ALONE, Edge, Floor, Running, System, asked_once, started
-from bench.truth import Route, route_of
+from bench.questions import questions
+from bench.stock import READ, stock
+from bench.systems import MODEL, TENANT, Running, asked_once, started
+from bench.truth import route_of
 
-Mode = Literal["JSON", "SSE"]
-
-_CANNED = "canned floor"
-_FILL_LIMIT_S = 1800.0
 _STORED_WITHIN_S = 1.0
 _PROBES = 20
 _LEAST_SERVED = 0.9
-
-PEERS = ("floor", *(peer.name for peer in peers()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,26 +47,6 @@ class Plan:
     @property
     def size(self) -> int:
         return self.warmup + self.requests + self.alone
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
-    """One row of the table."""
-
-    system: System
-    mode: Mode
-    is_ours: bool
-    questions: Questions = "fixed"
-    floor: str = "floor"
-    """The row it is compared with."""
-    served: Route | None = None
-    """Where its answers must come from; checked before the window, so that no row is named what it is not."""
-    fill: int = 0
-    """Other questions that are asked and stored first."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.system.name} ({self.mode})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,69 +79,21 @@ class Row:
     floor: str = "floor"
 
 
-def entries(
-    names: Sequence[str],
-    edge_settings: dict[str, str],
-    *,
-    streams_peers: bool,
-    semantic_entries: Sequence[int] = (),
-) -> list[Entry]:
-    """Ours in both modes, then the systems asked for; the floor in both, since each mode needs its own."""
-    edge = Edge(settings=FORWARDING_ALONE | edge_settings)
-    deciding = Edge(settings=edge_settings, name="wayside edge, deciding")
-    found = [
-        Entry(system=edge, mode="JSON", is_ours=True),
-        Entry(system=edge, mode="SSE", is_ours=True),
-        Entry(system=deciding, mode="JSON", is_ours=True),
-        *_hits(edge_settings, semantic_entries),
-    ]
-    if "floor" in names:
-        found.append(Entry(system=Floor(is_canned=True), mode="JSON", is_ours=False, floor=_CANNED))
-    others: tuple[System, ...] = (Floor(), *peers())
-    for system in others:
-        if system.name in names:
-            found.append(Entry(system=system, mode="JSON", is_ours=False))
-            if streams_peers or system.name == "floor":
-                found.append(Entry(system=system, mode="SSE", is_ours=False))
-    return found
-
-
-def _hits(edge_settings: dict[str, str], semantic_entries: Sequence[int]) -> list[Entry]:
-    """What the edge answers itself: no upstream is asked."""
-
-    def entry(name: str, served: Route, questions: Questions, *, fill: int = 0, knows: bool = False) -> Entry:
-        known = (((POPULAR,), STATIC_REPLY),) if knows else ()
-        return Entry(
-            system=Edge(settings=edge_settings, name=f"wayside edge, {name}", knows=known),
-            mode="JSON",
-            is_ours=True,
-            questions=questions,
-            floor=_CANNED,
-            served=served,
-            fill=fill,
-        )
-
-    return [
-        entry("exact hit", "exact", "same"),
-        *(
-            entry(f"semantic hit of {count:,}", "semantic", "reworded", fill=count)
-            for count in semantic_entries
-        ),
-        entry("local answer", "local", "same", knows=True),
-    ]
-
-
 def measure(plan: Plan, listed: Sequence[Entry]) -> list[Row]:
     """Every entry in every round; who comes first changes from round to round."""
     versions, reasons = _prepare(listed)
     taken: dict[str, list[Measured]] = {entry.name: [] for entry in listed}
-    with bar(plan.rounds * len(listed) * plan.size, "req") as shown, static_upstream() as upstream_port:
+    with (
+        _stocked({entry.fill for entry in listed if entry.fill}) as stocks,
+        bar(plan.rounds * len(listed) * plan.size, "req") as shown,
+        static_upstream() as upstream_port,
+    ):
         for number in range(plan.rounds):
             start = number * len(listed) // plan.rounds
             for entry in (*listed[start:], *listed[:start]):
                 if entry.name not in reasons:
                     try:
-                        taken[entry.name].append(_once(plan, entry, upstream_port, shown, number))
+                        taken[entry.name].append(_once(plan, entry, upstream_port, stocks, shown, number))
                     except DidNotStart as error:
                         reasons[entry.name] = str(error)
                 shown.end(plan.size)
@@ -199,39 +127,38 @@ def _prepare(listed: Sequence[Entry]) -> tuple[dict[str, str], dict[str, str]]:
     return versions, reasons
 
 
-def _once(plan: Plan, entry: Entry, upstream_port: int, shown: Bar, number: int) -> Measured:
+@contextmanager
+def _stocked(counts: set[int]) -> Iterator[Mapping[int, Path]]:
+    """For each count a folder with a semantic cache that holds so many entries; each start gets a copy."""
+    with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
+        folders = {count: Path(folder) / str(count) for count in sorted(counts)}
+        if folders:
+            with bar(min(max(folders), READ), "texts") as shown:
+                shown.begin("filling the semantic caches")
+                stock(folders, tenant=TENANT, model=MODEL, seen=shown.reached)
+        yield folders
+
+
+def _once(
+    plan: Plan, entry: Entry, upstream_port: int, stocks: Mapping[int, Path], shown: Bar, number: int
+) -> Measured:
     with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
         shown.begin(f"round {number + 1}/{plan.rounds} {entry.name}")
+        if entry.fill:
+            shutil.copytree(stocks[entry.fill], Path(folder) / "semantic")
         with started(entry.system, upstream_port=upstream_port, folder=Path(folder)) as system:
-            _make_ready(plan, entry, system)
+            _make_ready(entry, system)
             return _load(plan, entry, system, shown)
 
 
-def _make_ready(plan: Plan, entry: Entry, system: Running) -> None:
-    """Store what is to be stored, and see that answers come from where the row says. Raises DidNotStart."""
+def _make_ready(entry: Entry, system: Running) -> None:
+    """Have the popular answer stored, and see where answers come from. Raises DidNotStart."""
     if entry.served is None:
         return
-
-    def send(kind: Questions, requests: int) -> None:
-        job = Job(
-            port=system.port,
-            headers=dict(system.launch.headers),
-            model=system.launch.model,
-            questions=kind,
-            streaming="never",
-            connections=plan.concurrency,
-            warmup=0,
-            requests=requests,
-            limit_s=_FILL_LIMIT_S,
-        )
-        with generator(job, unseen) as driver:
-            driver.run(unseen)
-
-    if entry.fill:
-        send("short", entry.fill)
-    send("same", 1)
+    model = system.launch.model
+    asked_once(system, next(questions("same", model=model, streaming="never", seed=0)))
     time.sleep(_STORED_WITHIN_S)  # stored behind the answer
-    asks = islice(questions(entry.questions, model=system.launch.model, streaming="never", seed=-1), _PROBES)
+    asks = islice(questions(entry.questions, model=model, streaming="never", seed=-_PROBES), _PROBES)
     served = Counter(route_of(asked_once(system, ask)) for ask in asks)
     if served[entry.served] < _LEAST_SERVED * _PROBES:
         raise DidNotStart(
@@ -240,7 +167,7 @@ def _make_ready(plan: Plan, entry: Entry, system: Running) -> None:
 
 
 def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
-    def job(*, connections: int, warmup: int, requests: int) -> Job:
+    def job(*, connections: int, warmup: int, requests: int, seed: int = 0) -> Job:
         return Job(
             port=system.port,
             headers=dict(system.launch.headers),
@@ -252,6 +179,8 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
             requests=requests,
             limit_s=plan.limit_s,
             warmup_limit_s=plan.warmup_limit_s,
+            seed=seed,
+            served=entry.served,
         )
 
     many = job(connections=plan.concurrency, warmup=plan.warmup, requests=plan.requests)
@@ -260,7 +189,9 @@ def _load(plan: Plan, entry: Entry, system: Running, shown: Bar) -> Measured:
         crowd = many_driver.run(lambda done: shown.reached(plan.warmup + done))
         cpu_s = system.child.cpu_s() - before_s
     rss_bytes = system.child.rss_bytes()
-    with generator(job(connections=1, warmup=20, requests=plan.alone), unseen) as alone_driver:
+    with generator(
+        job(connections=1, warmup=20, requests=plan.alone, seed=plan.warmup + plan.requests), unseen
+    ) as alone_driver:
         alone = alone_driver.run(lambda done: shown.reached(plan.warmup + plan.requests + done))
     # A fault in the warm-up is a fault: it must not vanish because nobody was measuring yet.
     phases = (many_driver.warmup, crowd, alone_driver.warmup, alone)

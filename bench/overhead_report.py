@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bench.figures import Spread, spread
-from bench.overhead import Measured, Mode, Plan, Row
+from bench.overhead import Measured, Plan, Row
+from bench.overhead_rows import Mode
 from bench.tables import Bar, counted, described, megabytes, table
 
 _MOST_CPU_US = 450.0

@@ -18,6 +18,7 @@ header p { margin: .15rem 0; color: #b9cbd0; }
 nav a { color: #fff; margin-right: 1rem; }
 section { background: #fff; border: 1px solid var(--line); border-radius: 10px; margin: 1.4rem 0;
   padding: 1.1rem 1.5rem 1.4rem; }
+section.failed { border-left: 6px solid var(--bad); }
 h2 { margin: .3rem 0 .8rem; font-size: 1.35rem; text-transform: capitalize; }
 h2 small, h3 small { display: block; font-size: .9rem; font-weight: normal; color: var(--soft);
   text-transform: none; }
@@ -47,6 +48,8 @@ def markdown(results: Sequence[Result]) -> str:
 
 def html(results: Sequence[Result]) -> str:
     met, missed = _counts(results)
+    broken = [result.command for result in results if result.failed]
+    failed = f"; without figures: {escape(', '.join(broken))}" if broken else ""
     first = results[0].machine
     commits = ", ".join(dict.fromkeys(result.machine.commit for result in results))
     links = "".join(
@@ -56,7 +59,7 @@ def html(results: Sequence[Result]) -> str:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Wayside, measured</title><style>{_STYLE}</style></head>
 <body><header><div><h1>Wayside, measured</h1>
-<p>{met} bars met, {missed} missed</p>
+<p>{met} bars met, {missed} missed{failed}</p>
 <p>{escape(first.cpu)}, {first.cores} cores; Python {escape(first.python)}; Linux {escape(first.kernel)};
 commit {escape(commits)}; {escape(first.date)}</p>
 <nav>{links}</nav></div></header>
@@ -71,8 +74,9 @@ def _section(at: int, result: Result) -> str:
         f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, svg in charts_of(result)
     )
+    kind = ' class="failed"' if result.failed else ""
     return (
-        f'<section id="{_name(at, result)}">{to_html(result.text)}<div class="charts">{charts}</div>'
+        f'<section{kind} id="{_name(at, result)}">{to_html(result.text)}<div class="charts">{charts}</div>'
         f"<p><small>{escape(result.machine.line())}</small></p></section>\n"
     )
 

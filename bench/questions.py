@@ -24,21 +24,22 @@ _OPENERS = tuple(
     for greeting in (
         "Hi",
         "Hello",
-        "Hey",
         "Good morning",
         "Good evening",
         "Dear team",
         "Hi there",
         "Hello all",
     )
-    for mark in (",", "!", ".", ":")
-    for word in ("", "please, ", "so, ", "well, ", "now, ", "ok, ")
+    for mark in (",", ".")
+    for word in ("", "please, ", "so, ", "well, ")
 )
 _STEMS = (
-    "how do I reset a forgotten password",
-    "how can I reset a forgotten password",
-    "how do I reset a password I forgot",
+    "how do I go about resetting a forgotten password",
+    "what should I do to reset a forgotten password",
+    "what must I do to reset a forgotten password",
+    "what do I need to do to reset a forgotten password",
 )
+"""Each is worded otherwise, also without its courtesies: only reading it tells that it asks for the same."""
 _CLOSERS = (
     *(
         "?",
@@ -49,10 +50,8 @@ _CLOSERS = (
         "? Thanks",
         "? Thanks!",
         "? Thanks a lot.",
-        "? Thank you",
     ),
     *(
-        "? Thank you!",
         "? Many thanks!",
         "? Cheers",
         "? Regards",
@@ -61,7 +60,7 @@ _CLOSERS = (
         "? Bye",
     ),
 )
-"""Some nine thousand ways to ask the popular question."""
+"""Some three thousand ways to ask the popular question."""
 
 _ALPHABET = (
     "alpha",
@@ -148,10 +147,11 @@ def _as_ever(model: str, streaming: Streaming) -> Iterator[Ask]:
 
 
 def _reworded(model: str, streaming: Streaming, seed: int) -> Iterator[Ask]:
-    """Each wording once, as far as they go: one that was served is known to the letter from then on."""
+    """Each wording once, then all of them anew. The order is fixed; the seed says where to begin."""
     wordings = [f"{opener}{stem}{closer}" for opener in _OPENERS for stem in _STEMS for closer in _CLOSERS]
-    random.Random(seed).shuffle(wordings)  # noqa: S311  # reproducible text, not a secret
-    return _asks(model, streaming, cycle(wordings))
+    random.Random(0).shuffle(wordings)  # noqa: S311  # reproducible text, not a secret
+    begin = seed % len(wordings)
+    return _asks(model, streaming, cycle([*wordings[begin:], *wordings[:begin]]))
 
 
 def _asks(model: str, streaming: Streaming, texts: Iterable[str]) -> Iterator[Ask]:

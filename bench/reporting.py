@@ -42,6 +42,8 @@ class Written:
     figures: object
     text: str = ""
     """The report for people, Markdown."""
+    failed: str = ""
+    """Why there are no figures, where there are none."""
 
 
 def command(

@@ -20,6 +20,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     figures: Any
     text: str = ""
+    failed: str = ""
+    """Why there are no figures, where there are none."""
 
 
 Ratios = Mapping[str, Sequence[float]]
@@ -61,6 +63,8 @@ def read(path: Path) -> Result:
 
 def ratios_of(result: Result) -> dict[str, list[float]]:
     """What can be compared across machines; empty for commands that measure against nothing."""
+    if result.failed:
+        return {}
     match result.command:
         case "overhead" | "small":
             return cpu_ratios(result.figures["rows"])

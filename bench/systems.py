@@ -18,6 +18,9 @@ from bench.driving import ROOT
 from bench.processes import Child, DidNotStart, base_environment, free_port, running
 from bench.questions import Ask, questions
 
+TENANT = "bench"
+"""Whose key the edge's requests carry."""
+MODEL = "static"
 _START_LIMIT_S = 90.0
 _START_POLL_S = 0.05
 _SILENT = Fault(kind="lost", detail="nothing listens")
@@ -30,7 +33,7 @@ class Launch:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    model: str = "static"
+    model: str = MODEL
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +80,7 @@ class Edge:
         return f"working tree{f' with {changed}' if changed else ''}"
 
     def launch(self, *, port: int, upstream_port: int, folder: Path) -> Launch:
-        key = add_key("edge", folder, tenant="bench")
+        key = add_key("edge", folder, tenant=TENANT)
         if self.knows:
             tell(folder, self.knows)
         upstream = ["--upstream-url", f"http://127.0.0.1:{upstream_port}/v1"]

@@ -12,11 +12,15 @@ ROUTES: tuple[Route, ...] = ("exact", "semantic", "local", "forward")
 
 _ECHO = re.compile(r"You asked: (.*?) @@ You began with: (.*?) @@", re.DOTALL)
 _KNOWN = "Known: "
+_LITELLM_HIT = "x-litellm-cache-key"
+"""LiteLLM names the key of an answer that it had in its cache, and of no other."""
 _DETAIL = re.compile(r"; hit;.*detail=(\w+)")
 
 
 def route_of(headers: Mapping[str, str]) -> Route:
     """Where the answer came from; `none` when the headers do not say (names in lower case)."""
+    if _LITELLM_HIT in headers:
+        return "exact"
     hit = _DETAIL.search(headers.get("cache-status", ""))
     match headers.get("wayside-route"):
         case "cache":

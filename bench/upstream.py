@@ -23,7 +23,12 @@ _decoder = msgspec.json.Decoder(_Asked)
 
 def completion() -> bytes:
     """The answer as one `chat.completion`."""
-    message = {"role": "assistant", "content": STATIC_REPLY}
+    return completion_of(STATIC_REPLY)
+
+
+def completion_of(text: str) -> bytes:
+    """One `chat.completion` that says the text."""
+    message = {"role": "assistant", "content": text}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     document = {**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _USAGE}
     return msgspec.json.encode(document)

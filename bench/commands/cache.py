@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from bench import cache, cache_plot, progress
+from bench import cache, cache_plot, cache_report, progress
 from bench.reporting import CannotRun, Commands, Report, command
 from edge.bundle import BundleRefused
 from edge.settings import EdgeSettings
@@ -44,7 +44,7 @@ def _run(asked: argparse.Namespace) -> Report:
     if asked.plot is not None:
         cache_plot.draw(reports, asked.plot)
     figures = {name: found.flat() for name, found in reports.items()}
-    text = "\n\n".join(cache.render(name, found) for name, found in reports.items())
+    text = "\n\n".join(cache_report.render(name, found) for name, found in reports.items())
     return Report(
         text=text, figures=next(iter(figures.values())) if len(figures) == 1 else figures, is_good=True
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from bench import overhead, overhead_report
+from bench import overhead, overhead_report, overhead_rows
 from bench.reporting import Commands, Report, add_load, command, positive, setting
 
 
@@ -23,17 +23,17 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--peers",
         type=_names,
-        default=overhead.PEERS,
+        default=overhead_rows.PEERS,
         metavar="NAME,...",
-        help=f"rows beside ours, or `none` (default: {','.join(overhead.PEERS)})",
+        help=f"rows beside ours, or `none` (default: {','.join(overhead_rows.PEERS)})",
     )
     parser.add_argument("--stream-peers", action="store_true", help="measure the peers' streaming too")
     parser.add_argument(
         "--semantic-entries",
         type=_counts,
-        default=(1000,),
+        default=(1_000, 10_000, 100_000),
         metavar="COUNT,...",
-        help="rows of a semantic hit among so many; each is filled anew in every round (default: 1000)",
+        help="rows of a semantic hit among so many, or `none` (default: 1000,10000,100000)",
     )
     parser.add_argument(
         "--edge-setting",
@@ -53,7 +53,7 @@ def _run(asked: argparse.Namespace) -> Report:
         concurrency=asked.concurrency,
         limit_s=asked.limit_s,
     )
-    listed = overhead.entries(
+    listed = overhead_rows.entries(
         asked.peers,
         dict(asked.edge_setting),
         streams_peers=asked.stream_peers,
@@ -72,7 +72,7 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip() not in ("", "none"))
-    if unknown := set(names) - set(overhead.PEERS):
-        known = ", ".join(overhead.PEERS)
+    if unknown := set(names) - set(overhead_rows.PEERS):
+        known = ", ".join(overhead_rows.PEERS)
         raise argparse.ArgumentTypeError(f"there is no peer {sorted(unknown)[0]}; known: {known}")
     return names

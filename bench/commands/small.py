@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import overhead, overhead_report, results
+from bench import overhead, overhead_report, overhead_rows, results
 from bench.reporting import CannotRun, Commands, Report, command
 
 BASELINE = Path(__file__).resolve().parent.parent / "baseline.json"
@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 
 def _run(asked: argparse.Namespace) -> Report:
-    rows = overhead.measure(_PLAN, overhead.entries(("floor",), {}, streams_peers=False))
+    rows = overhead.measure(_PLAN, overhead_rows.entries(("floor",), {}, streams_peers=False))
     measured = msgspec.to_builtins({"rows": rows})
     ratios = results.cpu_ratios(measured["rows"])
     is_good = not overhead_report.ours_failed(rows)

@@ -6,9 +6,11 @@ from pathlib import Path
 from bench.driving import ROOT
 from bench.peers.environments import NodeEnvironment, PythonEnvironment
 from bench.processes import free_port
-from bench.systems import Launch
+from bench.systems import MODEL, Launch
 
 _HERE = Path(__file__).resolve().parent
+CACHING_PEER = "litellm-exact-cache"
+"""Who answers a question asked before from its own memory."""
 _ENVIRONMENTS = ROOT / ".venv-peers"
 
 
@@ -17,10 +19,9 @@ class LiteLlm:
     """LiteLLM proxy; settings of its "Production Best Practices" page, one worker, no database."""
 
     environment: PythonEnvironment
-
-    @property
-    def name(self) -> str:
-        return "litellm"
+    name: str = "litellm"
+    """Also of the configuration, a file beside this one."""
+    model: str = MODEL
 
     def prepare(self) -> str:
         return self.environment.prepare()
@@ -30,7 +31,7 @@ class LiteLlm:
         return Launch(
             command=(
                 str(self.environment.program("litellm")),
-                *("--config", str(_HERE / "litellm.yaml"), "--host", "127.0.0.1", "--port", str(port)),
+                *("--config", str(_HERE / f"{self.name}.yaml"), "--host", "127.0.0.1", "--port", str(port)),
                 *("--num_workers", "1"),
             ),
             environment={
@@ -42,6 +43,7 @@ class LiteLlm:
                 "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             },
             headers={"authorization": f"Bearer {key}"},
+            model=self.model,
         )
 
 
@@ -136,4 +138,6 @@ def peers() -> tuple[Peer, ...]:
         Smg(environment=python("smg")),
         VllmRouter(environment=python("vllm-router")),
         LiteLlm(environment=python("litellm")),
+        LiteLlm(environment=python("litellm"), name=CACHING_PEER),
+        LiteLlm(environment=python("litellm"), name="litellm-complexity-router", model="smart"),
     )

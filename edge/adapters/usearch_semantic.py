@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge.adapters.index_file import delete_index, load_index, save_index
-from edge.adapters.partition import Graph, Partition, Scan, all_keys
+from edge.adapters.partition import Graph, Partition, Scan, keys_in
 from edge.adapters.semantic_rows import Gone, SemanticRows, delete_database
 from edge.domain import Candidate, Entry, Scope, Vector
 
@@ -165,8 +165,8 @@ class UsearchSemantic:
         if len(keys) > self._exact_limit:
             index = load_index(self._index_path(scope), origin=self._rows.identity)
             if index is not None and index.ndim == dimensions:
-                indexed = set(all_keys(index).tolist())
-                graph = Graph(index, indexed.difference(keys.tolist()))
+                indexed = set(keys_in(index).tolist())
+                graph = Graph(index, indexed.difference(map(int, keys)))
                 for key, vector in zip(keys, matrix, strict=True):
                     if int(key) not in indexed:
                         graph.add(int(key), vector)

@@ -8,10 +8,18 @@ import uvloop
 
 from bench.load import Job, Run
 from bench.questions import Streaming, questions
+from bench.truth import Route
 from bench.upstream import StaticUpstream, completion, events
 
 
-def job(port: int, *, requests: int = 20, streaming: Streaming = "never", answer_limit_s: float = 5.0) -> Job:
+def job(
+    port: int,
+    *,
+    requests: int = 20,
+    streaming: Streaming = "never",
+    answer_limit_s: float = 5.0,
+    served: Route | None = None,
+) -> Job:
     return Job(
         port=port,
         headers={"authorization": "Bearer x"},
@@ -23,6 +31,7 @@ def job(port: int, *, requests: int = 20, streaming: Streaming = "never", answer
         requests=requests,
         limit_s=20.0,
         answer_limit_s=answer_limit_s,
+        served=served,
     )
 
 
@@ -129,3 +138,16 @@ def test_nobody_listening_loses_every_request() -> None:
     run = uvloop.run(sent(job(1, requests=8)))
     assert kinds(run) == {"lost"}
     assert run.faults.total() == run.done == 8
+
+
+def test_a_right_answer_from_elsewhere_is_a_fault_where_the_route_matters() -> None:
+    body = completion()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    cached = "wayside-route: cache\r\ncache-status: wayside; hit; ttl=9; detail=semantic\r\n\r\n"
+    forwarded = "Wayside-Route: cloud\r\n\r\n"
+
+    def answered(telling: str) -> Run:
+        return against((head + telling).encode() + body, requests=1, served="semantic")
+
+    assert kinds(answered(cached)) == set()
+    assert kinds(answered(forwarded)) == {"elsewhere"}

@@ -1,8 +1,9 @@
 """The report shows failures, missing peers and missed bars, and never flatters."""
 
 from bench.load import Described
-from bench.overhead import Measured, Mode, Plan, Row
+from bench.overhead import Measured, Plan, Row
 from bench.overhead_report import bars_of, ours_failed, ratio_to_floor, render
+from bench.overhead_rows import Mode
 
 
 def measured(cpu_us: float, *, faults: int = 0) -> Measured:

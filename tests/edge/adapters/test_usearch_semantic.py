@@ -49,6 +49,26 @@ async def test_entries_survive_a_restart_in_either_form(tmp_path: Path, count: i
     )
 
 
+async def test_no_key_of_an_index_is_looked_up_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """USearch searches from the start for each: a full cache took minutes to open after a restart."""
+    clock = Clock()
+    cache = opened(tmp_path, clock)
+    for seed in range(200):
+        await cache.put(entry(clock, seed))
+    await cache.settle()
+    await cache.aclose()
+
+    def refused(self: object, offset: object) -> None:
+        raise AssertionError("a key was looked up by itself")
+
+    monkeypatch.setattr("usearch.index.IndexedKeys.__getitem__", refused)
+    again = opened(tmp_path, clock)
+    assert "question 7" in await asked(again, direction(7, tilt=0.05))
+    await again.aclose()
+
+
 async def test_a_damaged_index_is_built_again_from_the_rows(tmp_path: Path) -> None:
     clock = Clock()
     cache = opened(tmp_path, clock)
