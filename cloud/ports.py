@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Protocol
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
-from cloud.domain_memory import Memory, NewMemory, Scope
+from cloud.domain_memory import Memory, NewMemory, Scope, Stamp
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.chat import Message
 
@@ -55,7 +55,12 @@ class Recall(Protocol):
 
 
 class Erasable(Protocol):
-    """A store that holds what people said, and can give it out or forget it."""
+    """A store that holds what people said, and can give it out, take it back or forget it."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Of the records it gives out."""
+        ...
 
     async def erase(self, tenant: str, user: str) -> Mapping[str, int]:
         """Forget the person, and what was derived from them; what was removed, counted by kind."""
@@ -63,6 +68,13 @@ class Erasable(Protocol):
 
     def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
         """All that is kept of the person, a record at a time, each JSON's types alone and with a `kind`."""
+        ...
+
+    async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
+        """Keep what an export gave out, all or nothing; how many were not there already.
+
+        Raises InvalidRequest for what is not a record of this person's, before anything is kept.
+        """
         ...
 
 
@@ -73,12 +85,18 @@ class MemoryStore(Protocol):
         """Ids in order, durable when this returns; one that is there already keeps its id."""
         ...
 
-    async def stamp(self, tenant: str, scope: Scope, owner: str) -> tuple[int, float]:
-        """Changes with every memory that comes or goes."""
+    async def stamp(self, tenant: str, scope: Scope, owner: str) -> Stamp:
+        """Differs from an earlier one whenever the owner's memories do."""
         ...
 
-    async def of(self, tenant: str, scope: Scope, owner: str) -> tuple[Memory, ...]:
-        """All of one owner's, each group in its order."""
+    async def since(
+        self, tenant: str, scope: Scope, owner: str, *, seq: int = 0, limit: int = 2000
+    ) -> tuple[tuple[int, Memory], ...]:
+        """Versions that came or were superseded after `seq`, each with its own, in order."""
+        ...
+
+    async def ids(self, tenant: str, scope: Scope, owner: str) -> frozenset[str]:
+        """Of all versions that are kept."""
         ...
 
     async def ingested_through(self, tenant: str, session: str) -> int:

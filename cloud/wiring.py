@@ -110,7 +110,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             checkpoints=sessions.store,
             memories=memory.store,
             recall=memory.recall,
-            erasables=(sessions.erasure, memory.store, idempotency),
+            erasables=(sessions.erasure, memory.subjects, idempotency),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )
