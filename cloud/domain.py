@@ -163,6 +163,8 @@ class Episode:
     score: float
     valid_from: float
     """Unix time, seconds."""
+    valid_until: float | None = None
+    """When another version took its place, Unix time, seconds; None for what holds."""
     speaker: str | None = None
 
 

@@ -2,10 +2,24 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+import msgspec
 
 Scope = Literal["user", "session", "agent", "tenant"]
 """Whose a memory is: a person's, a conversation's, an agent's, or everybody's (the tenant's documents)."""
+
+TURNS_OF: Final = "session/"
+"""How the group of a session's turns begins."""
+
+
+def content_hash(*, group: str, place: int, speaker: str, text: str) -> str:
+    """What makes two writes of one owner the same memory.
+
+    Turns are kept each at its place, also where two say the same.
+    """
+    place_of = f"{group}\x00{place}\x00" if group.startswith(TURNS_OF) else f"{speaker}\x00"
+    return hashlib.sha256(f"{place_of}{' '.join(text.split())}".encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,28 +41,41 @@ class NewMemory:
     said_at: float
     """Unix time, seconds."""
     expires_at: float | None = None
-    is_turn: bool = False
-    """Turns are kept each at its place, also where two say the same."""
 
     @property
     def content_hash(self) -> str:
-        """What makes two writes the same memory."""
-        place = f"{self.group}\x00{self.place}\x00" if self.is_turn else f"{self.speaker}\x00"
-        return hashlib.sha256(f"{place}{' '.join(self.text.split())}".encode()).hexdigest()
+        return content_hash(group=self.group, place=self.place, speaker=self.speaker, text=self.text)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Memory:
-    """A passage as it is kept."""
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage as it is kept: one version of a memory."""
 
     id: str
+    lineage: str
+    """The id of the memory's first version, which all its versions share."""
     scope: Scope
     owner: str
+    user: str | None
     text: str
     group: str
     place: int
     source: str
     speaker: str
     said_at: float
+    """Unix time, seconds; it holds from then on."""
+    valid_until: float | None
+    """When another version took its place; None for the one that holds."""
     expires_at: float | None
     created_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stamp:
+    """Where an owner's memories stand: it differs whenever they do."""
+
+    incarnation: str = ""
+    """Another one after an erasure: nothing known before it counts."""
+    last_seq: int = 0
+    """Grows with every version that comes or is superseded."""
+    removed: int = 0
+    """Grows with every deletion."""

@@ -1,4 +1,4 @@
-"""Long-term memory's own HTTP: remember, search, list, forget; a person's data, given out or erased."""
+"""Long-term memory's own HTTP: remember, search, list, revise, forget; a person's data, out, in, erased."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -39,6 +39,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     said_at: Annotated[float, Meta(ge=0, le=1e11)] | None = None
     """Unix time, seconds; now where absent."""
     ttl_s: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a memory says from now on."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=MOST_CHARACTERS)]
+    valid_from: Annotated[float, Meta(ge=0, le=1e11)] | None = None
+    """Unix time, seconds; now where absent."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +104,26 @@ async def listed(request: Request) -> Response:
     )
 
 
+async def revised(request: Request) -> Response:
+    """A version in place of the one that holds; the id may be any version's."""
+    cloud, tenant = cloud_of(request), tenant_of(request)
+    body = await read_body(request, cloud.settings)
+    try:
+        told = msgspec.json.decode(body, type=Revision)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(str(error)) from error
+    memory = await cloud.memories.revise(
+        tenant, request.path_params["id"], told.text, valid_from=told.valid_from
+    )
+    return json_response(_shown(memory))
+
+
+async def history(request: Request) -> Response:
+    """All versions, newest first; the id may be any version's."""
+    found = await cloud_of(request).memories.history(tenant_of(request), request.path_params["id"])
+    return json_response({"object": "list", "data": [_shown(one) for one in found]})
+
+
 async def deleted(request: Request) -> Response:
     memory = request.path_params["id"]
     await cloud_of(request).memories.delete(tenant_of(request), memory)
@@ -122,6 +150,26 @@ async def exported(request: Request) -> Response:
                 yield msgspec.json.encode(record) + b"\n"
 
     return StreamingResponse(lines(), media_type="application/jsonl")
+
+
+async def imported(request: Request) -> Response:
+    """JSON lines as `exported` gives them. What is there already stays; the answer counts what was not."""
+    cloud, tenant, user = cloud_of(request), tenant_of(request), request.path_params["user"]
+    body = await read_body(request, cloud.settings)
+    try:
+        records = [msgspec.json.decode(line, type=dict[str, Any]) for line in body.splitlines() if line]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"not JSON lines: {error}") from error
+    known = {kind for store in cloud.erasables for kind in store.kinds}
+    for number, record in enumerate(records, start=1):
+        if record.get("kind") not in known:
+            raise InvalidRequest(f"record {number} is of no kind that an export has", param="kind")
+    kept = 0
+    for store in cloud.erasables:
+        theirs = [record for record in records if record["kind"] in store.kinds]
+        if theirs:
+            kept += await store.restore(tenant, user, theirs)
+    return json_response({"object": "import", "user": user, "records": len(records), "new": kept})
 
 
 def _decoded(body: bytes) -> list[Told]:
@@ -160,7 +208,7 @@ def _new(told: Told, now: float) -> list[NewMemory]:
 
 
 def _shown(memory: Memory) -> Mapping[str, Any]:
-    return {"object": "memory", **msgspec.to_builtins(memory)}
+    return {"object": "memory", "valid_from": memory.said_at, **msgspec.to_builtins(memory)}
 
 
 def _number(request: Request, name: str, *, usual: int, most: int) -> int:
@@ -186,7 +234,10 @@ ROUTES = [
     Route("/v1/memories", remember, methods=["POST"]),
     Route("/v1/memories", listed, methods=["GET"]),
     Route("/v1/memories/search", search, methods=["GET"]),
+    Route("/v1/memories/{id}", revised, methods=["PATCH"]),
     Route("/v1/memories/{id}", deleted, methods=["DELETE"]),
+    Route("/v1/memories/{id}/history", history, methods=["GET"]),
     Route("/v1/subjects/{user}", erased, methods=["DELETE"]),
     Route("/v1/subjects/{user}/export", exported, methods=["GET"]),
+    Route("/v1/subjects/{user}/import", imported, methods=["POST"]),
 ]

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
 from cloud.domain_accounting import Budget, Cost, Reserved
-from cloud.domain_memory import Memory, NewMemory, Scope
+from cloud.domain_memory import Memory, NewMemory, Scope, Stamp
 from cloud.domain_runs import Run, RunEnd, RunSpec
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.answers import Usage
@@ -121,7 +121,12 @@ class Recall(Protocol):
 
 
 class Erasable(Protocol):
-    """A store that holds what people said, and can give it out or forget it."""
+    """A store that holds what people said, and can give it out, take it back or forget it."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Of the records it gives out."""
+        ...
 
     async def erase(self, tenant: str, user: str) -> Mapping[str, int]:
         """Forget the person, and what was derived from them; what was removed, counted by kind."""
@@ -129,6 +134,13 @@ class Erasable(Protocol):
 
     def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
         """All that is kept of the person, a record at a time, each JSON's types alone and with a `kind`."""
+        ...
+
+    async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
+        """Keep what an export gave out, all or nothing; how many were not there already.
+
+        Raises InvalidRequest for what is not a record of this person's, before anything is kept.
+        """
         ...
 
 
@@ -139,12 +151,18 @@ class MemoryStore(Protocol):
         """Ids in order, durable when this returns; one that is there already keeps its id."""
         ...
 
-    async def stamp(self, tenant: str, scope: Scope, owner: str) -> tuple[int, float]:
-        """Changes with every memory that comes or goes."""
+    async def stamp(self, tenant: str, scope: Scope, owner: str) -> Stamp:
+        """Differs from an earlier one whenever the owner's memories do."""
         ...
 
-    async def of(self, tenant: str, scope: Scope, owner: str) -> tuple[Memory, ...]:
-        """All of one owner's, each group in its order."""
+    async def since(
+        self, tenant: str, scope: Scope, owner: str, *, seq: int = 0, limit: int = 2000
+    ) -> tuple[tuple[int, Memory], ...]:
+        """Versions that came or were superseded after `seq`, each with its own, in order."""
+        ...
+
+    async def ids(self, tenant: str, scope: Scope, owner: str) -> frozenset[str]:
+        """Of all versions that are kept."""
         ...
 
     async def ingested_through(self, tenant: str, session: str) -> int:

@@ -148,7 +148,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             runs=runs,
             ledger=ledger,
             budgets=budgets,
-            erasables=(sessions.erasure, memory.store, idempotency, runs),
+            erasables=(sessions.erasure, memory.subjects, idempotency, runs),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

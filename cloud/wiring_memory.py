@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cloud.adapters.database import Database
 from cloud.adapters.sql_memories import SqlMemories
+from cloud.adapters.sql_memory_subjects import SqlMemorySubjects
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.memory.ranker import read_weights
 from cloud.memory.remember import Ingest, LongTermMemory
@@ -22,6 +23,7 @@ class OpenedMemory:
     """Long-term memory, opened."""
 
     store: SqlMemories
+    subjects: SqlMemorySubjects
     recall: LongTermMemory
     _waiting: "asyncio.Queue[tuple[str, str]]"
 
@@ -37,6 +39,7 @@ async def open_memory(
     store = SqlMemories(database)
     opened = OpenedMemory(
         store=store,
+        subjects=SqlMemorySubjects(database),
         recall=LongTermMemory(store, weights=read_weights()),
         _waiting=asyncio.Queue(_MOST_WAITING),
     )

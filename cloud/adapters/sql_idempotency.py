@@ -3,17 +3,31 @@
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from cloud.adapters.database import Database
 from cloud.adapters.sql import counted, rows
 from cloud.idempotency import Claim, Claimed, Kept, Taken
+from cloud.wire.errors import InvalidRequest
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A line of an export."""
+
+    kind: Literal["idempotent_answer"]
+    key: str
+    body_hash: str
+    documents: list[str]
+    headers: dict[str, str]
+    expires_at: float
 
 
 class SqlIdempotency:
     """The ports IdempotentAnswers and Erasable."""
+
+    kinds: frozenset[str] = frozenset({"idempotent_answer"})
 
     def __init__(
         self, database: Database, *, ttl_s: float, term_s: float, clock: Callable[[], float] = time.time
@@ -107,8 +121,8 @@ class SqlIdempotency:
         async with self._database.reading() as connection:
             found = await rows(
                 connection,
-                "SELECT idempotency_key, documents FROM idempotent_answers WHERE tenant = :t "
-                "AND user_name = :u AND documents IS NOT NULL ORDER BY idempotency_key",
+                "SELECT idempotency_key, body_hash, documents, headers, expires_at FROM idempotent_answers "
+                "WHERE tenant = :t AND user_name = :u AND documents IS NOT NULL ORDER BY idempotency_key",
                 t=tenant,
                 u=user,
             )
@@ -116,5 +130,32 @@ class SqlIdempotency:
             yield {
                 "kind": "idempotent_answer",
                 "key": row["idempotency_key"],
+                "body_hash": row["body_hash"],
                 "documents": msgspec.json.decode(row["documents"]),
+                "headers": msgspec.json.decode(row["headers"]),
+                "expires_at": row["expires_at"],
             }
+
+    async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
+        """The port's `restore`. A key that is in use already stays as it is."""
+        try:
+            answers = [msgspec.convert(record, _Record) for record in records]
+        except msgspec.ValidationError as error:
+            raise InvalidRequest(f"not a kept answer as an export gives it: {error}") from error
+        kept = 0
+        async with self._database.writing() as connection:
+            for answer in answers:
+                kept += await counted(
+                    connection,
+                    "INSERT INTO idempotent_answers (tenant, idempotency_key, body_hash, user_name, holder, "
+                    "held_until, expires_at, documents, headers) VALUES (:t, :k, :h, :u, '', 0, :expires, "
+                    ":documents, :headers) ON CONFLICT (tenant, idempotency_key) DO NOTHING",
+                    t=tenant,
+                    k=answer.key,
+                    h=answer.body_hash,
+                    u=user,
+                    expires=answer.expires_at,
+                    documents=msgspec.json.encode(answer.documents),
+                    headers=msgspec.json.encode(answer.headers),
+                )
+        return kept

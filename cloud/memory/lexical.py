@@ -1,13 +1,14 @@
 """Words of remembered passages, and which passages hold them: postings that grow, BM25 over windows."""
 
 import re
-from array import array
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from cloud.memory.growing import Growing
 
 Floats = npt.NDArray[np.float32]
 
@@ -48,9 +49,9 @@ class Postings:
     """Which passages hold a term, and how often; passages are numbered as they come."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, array[int]] = {}
-        self._counts: dict[str, array[float]] = {}
-        self._lengths = array("f")
+        self._rows: dict[str, Growing[np.int32]] = {}
+        self._counts: dict[str, Growing[np.float32]] = {}
+        self._lengths = Growing(np.float32)
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -59,25 +60,22 @@ class Postings:
         counts = Counter(found)
         row = len(self._lengths)
         for term, count in counts.items():
-            self._rows.setdefault(term, array("i")).append(row)
-            self._counts.setdefault(term, array("f")).append(count)
-        self._lengths.append(sum(counts.values()))
+            if term not in self._rows:
+                self._rows[term], self._counts[term] = Growing(np.int32), Growing(np.float32)
+            self._rows[term].append(row)
+            self._counts[term].append(count)
+        self._lengths.append(counts.total())
 
     @property
     def lengths(self) -> Floats:
-        return (
-            np.frombuffer(self._lengths, dtype=np.float32).copy()
-            if self._lengths
-            else np.zeros(0, np.float32)
-        )
+        """Terms of each passage, shape (passages,)."""
+        return self._lengths.all
 
-    def counts(self, term: str) -> Floats:
-        """How often each passage holds the term, shape (passages,)."""
-        dense = np.zeros(len(self._lengths), dtype=np.float32)
-        rows = self._rows.get(term)
-        if rows is not None:
-            dense[np.frombuffer(rows, dtype=np.int32)] = np.frombuffer(self._counts[term], dtype=np.float32)
-        return dense
+    def of(self, term: str) -> tuple[npt.NDArray[np.int32], Floats]:
+        """The passages that hold the term, in order, and how often each does."""
+        if term not in self._rows:
+            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
+        return self._rows[term].all, self._counts[term].all
 
 
 def idf(holding: int, of: int) -> float:

@@ -56,17 +56,28 @@ class Signs:
 
 
 def rank(
-    passages: Passages, question: str, vector: npt.NDArray[np.float32] | None, weights: Weights
+    passages: Passages,
+    question: str,
+    vector: npt.NDArray[np.float32] | None,
+    weights: Weights,
+    *,
+    visible: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Rows, Floats]:
-    """Rows of the candidates, best first, and their scores."""
-    found = signs(passages, question, vector)
+    """Rows of the candidates, best first, and their scores; of `visible` rows alone, shape (passages,)."""
+    found = signs(passages, question, vector, visible=visible)
     has_vectors = found.table.shape[1] == len(SIGNS)
     scores = found.table @ weights.vector(semantic=has_vectors)
     order = np.argsort(-scores, kind="stable")
     return found.rows[order], scores[order]
 
 
-def signs(passages: Passages, question: str, vector: npt.NDArray[np.float32] | None) -> Signs:
+def signs(
+    passages: Passages,
+    question: str,
+    vector: npt.NDArray[np.float32] | None,
+    *,
+    visible: npt.NDArray[np.bool_] | None = None,
+) -> Signs:
     """Reads a question against all passages. `vector`: its embedding, unit norm, where there is one."""
     asked = terms(question)
     speakers = passages.speakers
@@ -74,19 +85,16 @@ def signs(passages: Passages, question: str, vector: npt.NDArray[np.float32] | N
     content = [term for term in asked if term not in named]
     lexical = _Lexical(passages, asked, content)
     similarity = passages.similarities(vector) if vector is not None else None
-    rows = _candidates(lexical.keyed_content, similarity)
+    rows = _candidates(lexical.keyed_content, similarity, visible)
     columns = lexical.columns(rows)
-    ranks = [_rank(lexical.keyed_content)[rows], _rank(lexical.content)[rows], _rank(lexical.wide)[rows]]
-    mentioned = [one for one in speakers if re.search(rf"\b{re.escape(one)}\b", question.lower())]
+    ranks = [_rank(one, rows) for one in (lexical.keyed_content, lexical.content, lexical.wide)]
+    mentioned = {one for one in speakers if _mentions(question.lower(), one)}
     spoken = [passages.rows[row].speaker.lower() for row in rows]
     by_named = np.array([one in mentioned for one in spoken], dtype=np.float32)
     by_other = np.array([bool(mentioned) and one not in mentioned for one in spoken], dtype=np.float32)
-    traits = passages.traits(rows)
+    traits = passages.traits[rows]
     before, _ = passages.neighbours()
-    asks, asked_before = traits[:, 0], np.zeros(len(rows), dtype=np.float32)
-    for place, row in enumerate(before[rows]):
-        if row >= 0:
-            asked_before[place] = passages.traits(np.array([row]))[0, 1]
+    asks, asked_before = traits[:, 0], neighbour_values(passages.traits[:, 1], before[rows])
     answers = asked_before * _scaled(neighbour_values(lexical.content, before))[rows]
     when, many, thing = (float(pattern.search(question) is not None) for pattern in (_WHEN, _MANY, _THING))
     table = [
@@ -108,75 +116,94 @@ def signs(passages: Passages, question: str, vector: npt.NDArray[np.float32] | N
 
 
 class _Lexical:
-    """Scores of all passages by their words: alone, with their neighbours, by group."""
+    """Scores of all passages by their words: alone, with their neighbours, by group.
+
+    Each term is followed from the passages that hold it, so that what a question costs grows with those
+    and not with all that is remembered.
+    """
 
     def __init__(self, passages: Passages, asked: list[str], content: list[str]) -> None:
-        size = len(passages)
-        before, after = passages.neighbours()
-        lengths, marks = passages.words.lengths, passages.marks.lengths
-        beside = neighbour_values(lengths, before) + neighbour_values(lengths, after)
-        keyed_lengths = _in_means(marks + 2 * lengths + beside)
-        wide_lengths = _in_means(_spread(lengths, before, after, steps=3))
-        single_lengths = _in_means(lengths)
-        groups, group_of = passages.groups, passages.group_of
-        group_lengths = _in_means(np.bincount(group_of, weights=lengths, minlength=groups).astype(np.float32))
-        self._passages, self._asked, self._lengths = passages, asked, lengths
-        self._before, self._after = before, after
-        self.words, self.content, self.keyed, self.keyed_content, self.wide, self.group = (
-            np.zeros(size, dtype=np.float32) for _ in range(6)
+        size, lengths = len(passages), passages.lengths()
+        group_of = passages.group_of
+        self._passages, self._asked = passages, asked
+        self.words, self.content, self.keyed, self.keyed_content, self.wide = (
+            np.zeros(size, dtype=np.float32) for _ in range(5)
         )
+        self.group = np.zeros(passages.groups, dtype=np.float32)
+        """By group, not by passage."""
         self.covered, self.rarest = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
+        self._held = np.zeros(size, dtype=np.int32)
         mass = 0.0
         for term in dict.fromkeys(asked):
-            counts, marked = passages.words.counts(term), passages.marks.counts(term)
-            held = counts > 0
-            weight = idf(int(held.sum()), size)
-            alone = bm25(counts, single_lengths, weight=weight)
-            near = neighbour_values(counts, before) + neighbour_values(counts, after)
-            window = marked + 2 * counts + near
-            keyed = bm25(window, keyed_lengths, weight=idf(int((window > 0).sum()), size))
-            self.words += alone
-            self.keyed += keyed
+            holding, counts = passages.words.of(term)
+            marked, marks = passages.marks.of(term)
+            weight = idf(len(holding), size)
+            alone = bm25(counts, lengths.alone[holding], weight=weight)
+            near, far = self._reached(holding, counts)
+            window = near + counts_at(size, holding, counts)
+            window[marked] += marks
+            touched = np.flatnonzero(window)
+            keyed = bm25(window[touched], lengths.keyed[touched], weight=idf(len(touched), size))
+            self.words[holding] += alone
+            self.keyed[touched] += keyed
+            self._held[holding] += 1
             if term not in content:
                 continue
-            self.content += alone
-            self.keyed_content += keyed
-            around = _spread(counts, before, after, steps=3)
-            self.wide += bm25(around, wide_lengths, weight=idf(int((around > 0).sum()), size))
-            in_group = np.bincount(group_of, weights=counts, minlength=groups).astype(np.float32)
-            whole = bm25(in_group, group_lengths, weight=idf(int((in_group > 0).sum()), groups))
-            self.group += whole[group_of]
-            self.covered += weight * held
-            self.rarest = np.maximum(self.rarest, weight * held).astype(np.float32)
+            self.content[holding] += alone
+            self.keyed_content[touched] += keyed
+            around = np.flatnonzero(far)
+            self.wide[around] += bm25(far[around], lengths.wide[around], weight=idf(len(around), size))
+            in_group = np.bincount(group_of[holding], weights=counts, minlength=passages.groups)
+            self.group += bm25(
+                in_group.astype(np.float32),
+                lengths.group,
+                weight=idf(int(np.count_nonzero(in_group)), passages.groups),
+            )
+            self.covered[holding] += weight
+            self.rarest[holding] = np.maximum(self.rarest[holding], weight)
             mass += weight
         self.covered /= mass or 1.0
 
+    def _reached(self, holding: npt.NDArray[np.int32], counts: Floats) -> tuple[Floats, Floats]:
+        """Counts of each passage with its neighbours, and with three each side; shape (passages,)."""
+        size = len(self._passages)
+        near, far = counts_at(size, holding, counts), counts_at(size, holding, counts)
+        for links in self._passages.neighbours():
+            rows, carried = holding.astype(np.int64), counts
+            for step in range(3):
+                rows = links[rows]
+                there = rows >= 0
+                rows, carried = rows[there], carried[there]
+                far[rows] += carried  # a row is beside one other on each side: none is named twice
+                if step == 0:
+                    near[rows] += carried
+        return near, far
+
     def columns(self, rows: Rows) -> list[Floats]:
         """Eleven signs of the candidates, in the order of LEXICAL without those of speakers and kinds."""
-        beside = np.maximum(
-            neighbour_values(self.content, self._before), neighbour_values(self.content, self._after)
-        )
-        scaled = [
-            _scaled(one)[rows]
-            for one in (self.words, self.content, self.keyed, self.keyed_content, self.group, self.wide)
-        ]
+        before, after = self._passages.neighbours()
+        beside = np.maximum(neighbour_values(self.content, before), neighbour_values(self.content, after))
+        scaled = [_scaled(one)[rows] for one in (self.words, self.content, self.keyed, self.keyed_content)]
         return [
             *scaled,
+            _scaled(self.group)[self._passages.group_of[rows]],
+            _scaled(self.wide)[rows],
             self.covered[rows],
             _scaled(self.rarest)[rows],
             self._pairs(rows),
-            np.asarray(np.log1p(self._lengths[rows]) / 4, dtype=np.float32),
+            np.asarray(np.log1p(self._passages.words.lengths[rows]) / 4, dtype=np.float32),
             _scaled(beside)[rows],
         ]
 
     def _pairs(self, rows: Rows) -> Floats:
         """Neighbouring words of the question that stand side by side in the passage too."""
         wanted = {*pairwise(self._asked)}
-        counts = []
-        for row in rows:
-            found = terms(self._passages.rows[row].text)
-            counts.append(min(2, len(wanted & {*pairwise(found)})) / 2)
-        return np.array(counts, dtype=np.float32)
+        least = min((len({*pair}) for pair in wanted), default=0)
+        counts = np.zeros(len(rows), dtype=np.float32)
+        for place in np.flatnonzero(self._held[rows] >= least) if wanted else ():
+            found = terms(self._passages.rows[rows[place]].text)
+            counts[place] = min(2, len(wanted & {*pairwise(found)})) / 2
+        return counts
 
 
 def _semantic(passages: Passages, similarity: Floats, rows: Rows) -> list[Floats]:
@@ -187,34 +214,34 @@ def _semantic(passages: Passages, similarity: Floats, rows: Rows) -> list[Floats
     )
     best = np.full(passages.groups, -1.0, dtype=np.float32)
     np.maximum.at(best, passages.group_of, window)
-    columns = (
-        similarity, window, _standard(similarity), _standard(window), _rank(similarity), _rank(window),
-        _standard(best)[passages.group_of],
-    )  # fmt: skip
-    return [column[rows] for column in columns]
+    return [
+        *(one[rows] for one in (similarity, window, _standard(similarity), _standard(window))),
+        _rank(similarity, rows),
+        _rank(window, rows),
+        _standard(best)[passages.group_of[rows]],
+    ]
 
 
-def _candidates(lexical: Floats, similarity: Floats | None) -> Rows:
-    if len(lexical) <= CANDIDATES:
-        return np.arange(len(lexical))
+def counts_at(size: int, rows: npt.NDArray[np.int32], counts: Floats) -> Floats:
+    """`counts` at `rows`, 0 elsewhere; shape (size,)."""
+    dense = np.zeros(size, dtype=np.float32)
+    dense[rows] = counts
+    return dense
+
+
+def _mentions(question: str, speaker: str) -> bool:
+    return speaker in question and re.search(rf"\b{re.escape(speaker)}\b", question) is not None
+
+
+def _candidates(lexical: Floats, similarity: Floats | None, visible: npt.NDArray[np.bool_] | None) -> Rows:
+    shown = np.arange(len(lexical)) if visible is None else np.flatnonzero(visible)
+    if len(shown) <= CANDIDATES:
+        return shown
     if similarity is None:
-        return np.argpartition(-lexical, CANDIDATES)[:CANDIDATES]
+        return np.asarray(shown[np.argpartition(-lexical[shown], CANDIDATES)[:CANDIDATES]])
     half = CANDIDATES // 2
-    both = [np.argpartition(-one, half)[:half] for one in (lexical, similarity)]
+    both = [shown[np.argpartition(-one[shown], half)[:half]] for one in (lexical, similarity)]
     return np.unique(np.concatenate(both))
-
-
-def _spread(values: Floats, before: Rows, after: Rows, *, steps: int) -> Floats:
-    """The sum of each row's value and those of its neighbours up to so many steps away."""
-    total, left, right = values.copy(), values, values
-    for _ in range(steps):
-        left, right = neighbour_values(left, before), neighbour_values(right, after)
-        total += left + right
-    return total
-
-
-def _in_means(lengths: Floats) -> Floats:
-    return np.asarray(lengths / max(1.0, float(lengths.mean()) if len(lengths) else 1.0), dtype=np.float32)
 
 
 def _scaled(values: Floats) -> Floats:
@@ -225,7 +252,7 @@ def _standard(values: Floats) -> Floats:
     return np.asarray((values - values.mean()) / (values.std() + 1e-9) / 4, dtype=np.float32)
 
 
-def _rank(values: Floats) -> Floats:
-    places = np.empty(len(values), dtype=np.float32)
-    places[np.argsort(-values, kind="stable")] = np.arange(len(values), dtype=np.float32)
+def _rank(values: Floats, rows: Rows) -> Floats:
+    """From the places of `rows` among all values, the highest first, equal ones together."""
+    places = len(values) - np.searchsorted(np.sort(values), values[rows], side="right")
     return np.asarray(5 / (places + 5), dtype=np.float32)

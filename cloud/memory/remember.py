@@ -2,82 +2,114 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from cloud.domain import Episode, RecallQuery
-from cloud.domain_memory import Memory, NewMemory, Scope
+from cloud.domain_memory import TURNS_OF, Memory, NewMemory, Scope, Stamp
 from cloud.memory.passages import Passage, Passages
 from cloud.memory.ranker import Weights, rank
-from cloud.memory.retrieve import episodes, newest_first
+from cloud.memory.retrieve import Found, episodes, newest_first
 from cloud.ports import MemoryStore, SessionStore
 from cloud.wire.chat import Message
 
 MOST_OWNERS: Final = 256
 """Owners whose passages are kept in memory, the latest asked for."""
+MOST_BYTES: Final = 512 * 2**20
+"""What their passages may take together, by our estimate."""
+BYTES_A_PASSAGE: Final = 1100
+BYTES_A_CHARACTER: Final = 3
+"""A passage's share of the index, and of each character of its text with the postings of its words."""
+MOST_GONE: Final = 0.25
+"""Share of an owner's passages that may be deleted before what is left is read anew."""
 PIECE_CHARACTERS: Final = 800
 _HEADING: Final = re.compile(r"^#{1,6}\s+(.+)$")
 _REMEMBERED_ROLES: Final = ("user", "assistant")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Read:
-    stamp: tuple[int, float]
-    passages: Passages
-    memories: tuple[Memory, ...]
+@dataclass(kw_only=True, slots=True)
+class _Ready:
+    """One owner's passages as of a stamp; whoever reads or renews them holds the lock."""
+
+    stamp: Stamp = field(default_factory=Stamp)
+    passages: Passages = field(default_factory=Passages)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def size_bytes(self) -> int:
+        return BYTES_A_PASSAGE * len(self.passages) + BYTES_A_CHARACTER * self.passages.characters
 
 
 class LongTermMemory:
-    """The port Recall over a store; the passages of recent owners are kept ready."""
+    """The port Recall over a store; the passages of recent owners are kept ready, and only added to."""
 
-    def __init__(self, store: MemoryStore, *, weights: Weights) -> None:
+    def __init__(
+        self,
+        store: MemoryStore,
+        *,
+        weights: Weights,
+        clock: Callable[[], float] = time.time,
+        most_bytes: int = MOST_BYTES,
+    ) -> None:
         self._store = store
         self._weights = weights
-        self._ready: dict[tuple[str, Scope, str], _Read] = {}
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._ready: dict[tuple[str, Scope, str], _Ready] = {}
 
     async def recall(self, query: RecallQuery) -> tuple[Episode, ...]:
         """Of every scope the query's owner may see; a scope's best first, scopes by their best."""
         found: list[Episode] = []
         for scope, owner in _visible(query):
-            read = await self._read(query.tenant, scope, owner)
-            if len(read.passages):
-                found += await asyncio.to_thread(self._search, read, query)
+            key = (query.tenant, scope, owner)
+            ready = self._ready.pop(key, None) or _Ready()
+            self._ready[key] = ready
+            async with ready.lock:
+                await self._renew(ready, *key)
+                if len(ready.passages):
+                    found += await asyncio.to_thread(self._search, ready.passages, query)
+                elif not ready.stamp.last_seq:
+                    self._ready.pop(key, None)
+            self._make_room()
         found.sort(key=lambda episode: -episode.score)
         return tuple(found[: query.limit])
 
-    def _search(self, read: _Read, query: RecallQuery) -> list[Episode]:
-        rows, scores = rank(read.passages, query.text, None, self._weights)
+    def _search(self, passages: Passages, query: RecallQuery) -> list[Episode]:
+        visible = passages.visible(as_of=query.as_of, now=self._clock())
+        rows, scores = rank(passages, query.text, None, self._weights, visible=visible)
         by_row = dict(zip(rows.tolist(), scores.tolist(), strict=True))
-        order = newest_first(read.passages, rows.tolist())
-        if query.as_of is not None:
-            order = [row for row in order if read.memories[row].said_at <= query.as_of]
-        told = episodes(read.passages, order, [by_row[row] for row in order], limit=query.limit)
-        return [
-            Episode(
-                id=read.memories[one.row].id,
-                text=one.text,
-                source=read.memories[one.row].source,
-                score=one.score,
-                valid_from=read.memories[one.row].said_at,
-                speaker=read.memories[one.row].speaker or None,
-            )
-            for one in told
-        ]
+        order = newest_first(passages, rows.tolist())
+        told = episodes(passages, order, [by_row[row] for row in order], limit=query.limit, visible=visible)
+        return [_episode(passages, one) for one in told]
 
-    async def _read(self, tenant: str, scope: Scope, owner: str) -> _Read:
-        key = (tenant, scope, owner)
+    async def _renew(self, ready: _Ready, tenant: str, scope: Scope, owner: str) -> None:
+        """Takes in what changed since the stamp it has."""
         stamp = await self._store.stamp(tenant, scope, owner)
-        known = self._ready.pop(key, None)
-        if known is None or known.stamp != stamp:
-            memories = await self._store.of(tenant, scope, owner)
-            known = _Read(
-                stamp=stamp, passages=await asyncio.to_thread(_passages, memories), memories=memories
-            )
-        self._ready[key] = known
-        while len(self._ready) > MOST_OWNERS:
-            del self._ready[next(iter(self._ready))]
-        return known
+        if stamp == ready.stamp:
+            return
+        if stamp.incarnation != ready.stamp.incarnation:
+            ready.stamp, ready.passages = Stamp(), Passages()
+        known, seq = ready.stamp, ready.stamp.last_seq
+        while fresh := await self._store.since(tenant, scope, owner, seq=seq):
+            await asyncio.to_thread(_take_in, ready.passages, [memory for _, memory in fresh])
+            seq = fresh[-1][0]
+        if known.incarnation and stamp.removed != known.removed:
+            # Read after what is new, which must be among them.
+            kept = await self._store.ids(tenant, scope, owner)
+            await asyncio.to_thread(ready.passages.take_out, kept)
+            if ready.passages.gone > MOST_GONE * len(ready.passages):
+                ready.stamp, ready.passages = Stamp(), Passages()
+                await self._renew(ready, tenant, scope, owner)
+                return
+        ready.stamp = stamp
+
+    def _make_room(self) -> None:
+        """Lets go of the owners asked for least recently; the last one stays, however large."""
+        size = sum(one.size_bytes for one in self._ready.values())
+        while len(self._ready) > 1 and (len(self._ready) > MOST_OWNERS or size > self._most_bytes):
+            size -= self._ready.pop(next(iter(self._ready))).size_bytes
 
 
 class Ingest:
@@ -103,12 +135,11 @@ class Ingest:
                     owner=person or session,
                     user=person,
                     text=message.text[:20_000],
-                    group=f"session/{session}",
+                    group=f"{TURNS_OF}{session}",
                     place=turn.seq,
                     source=f"session {session}, turn {turn.seq}",
                     speaker=message.role,
                     said_at=turn.created_at,
-                    is_turn=True,
                 )
             )
         if fresh:
@@ -161,12 +192,35 @@ def _visible(query: RecallQuery) -> list[tuple[Scope, str]]:
     return [(scope, owner) for scope, owner in owners if owner is not None]
 
 
-def _passages(memories: tuple[Memory, ...]) -> Passages:
-    passages = Passages()
+def _take_in(passages: Passages, memories: Sequence[Memory]) -> None:
     for memory in memories:
+        if memory.id in passages:
+            if memory.valid_until is not None:
+                passages.end(memory.id, memory.valid_until)
+            continue
         passages.add(
             Passage(
-                id=memory.id, group=memory.group, text=memory.text, speaker=memory.speaker, at=memory.said_at
-            )
+                id=memory.id,
+                group=memory.group,
+                text=memory.text,
+                speaker=memory.speaker,
+                at=memory.said_at,
+                place=memory.place,
+                source=memory.source,
+            ),
+            until=memory.valid_until,
+            expires=memory.expires_at,
         )
-    return passages
+
+
+def _episode(passages: Passages, found: Found) -> Episode:
+    passage = passages.rows[found.row]
+    return Episode(
+        id=passage.id,
+        text=found.text,
+        source=passage.source,
+        score=found.score,
+        valid_from=passage.at or 0.0,
+        valid_until=passages.until(found.row),
+        speaker=passage.speaker or None,
+    )

@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from cloud.memory.lexical import terms
 from cloud.memory.passages import Passages
 
@@ -35,11 +38,13 @@ def episodes(
     budget: int | None = None,
     tokens: Callable[[str], int] = len,
     each_side: int = EACH_SIDE,
+    visible: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[Found, ...]:
     """At most `limit` episodes, best first, of at most `budget` tokens together.
 
     A passage that stands in an episode already makes none of its own. Where an episode does not fit it is
-    told with fewer neighbours, and left out where even its passage alone does not.
+    told with fewer neighbours, and left out where even its passage alone does not. Only `visible` neighbours
+    are told, shape (passages,).
     """
     found: list[Found] = []
     taken: set[int] = set()
@@ -50,7 +55,8 @@ def episodes(
         if row in taken:
             continue
         for reach in range(each_side, -1, -1):
-            rows = tuple(one for one in passages.around(row, each_side=reach) if one not in taken)
+            near = passages.around(row, each_side=reach, visible=visible)
+            rows = tuple(one for one in near if one not in taken)
             text = "\n".join(told(passages, one) for one in rows)
             cost = tokens(text) if left is not None else 0
             if left is None or cost <= left:

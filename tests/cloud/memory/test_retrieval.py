@@ -92,5 +92,6 @@ def test_postings_count_terms_by_passage() -> None:
     postings = Postings()
     postings.add(terms("Running runs and a runner"))
     postings.add(terms("nothing here"))
-    assert postings.counts("run").tolist() == [2.0, 0.0]
-    assert postings.counts("absent").tolist() == [0.0, 0.0]
+    rows, counts = postings.of("run")
+    assert (rows.tolist(), counts.tolist()) == ([0], [2.0])
+    assert postings.of("absent")[0].tolist() == []
