@@ -7,7 +7,7 @@ on after the last step that was recorded. DBOS allows one instance in a process,
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -52,6 +52,8 @@ _STATUS: Mapping[str, RunStatus] = {
 
 class DbosRuns:
     """The ports Runs and Erasable. Open with `open_dbos_runs`."""
+
+    kinds: frozenset[str] = frozenset({"run"})
 
     def __init__(self, begin: Callable[..., Any], engine: sa.Engine, *, executes: bool) -> None:
         self._begin = begin
@@ -108,6 +110,10 @@ class DbosRuns:
         for one in await self._all(tenant, user):
             run = msgspec.structs.replace(one, steps=await _steps(one.spec.id))
             yield {"kind": "run", **msgspec.to_builtins(run)}
+
+    async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
+        """Nothing: a run is the record of work done where it was done, given out to be read."""
+        return 0
 
     async def drop_before(self, moment: float) -> int:
         """Forget ended runs that were begun before `moment`, Unix time in seconds; how many."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -61,6 +61,8 @@ class _Recorded:
 class TaskRuns:
     """The ports Runs and Erasable."""
 
+    kinds: frozenset[str] = frozenset({"run"})
+
     def __init__(self, work: RunWork) -> None:
         self._work = work
         self._runs: OrderedDict[str, _Kept] = OrderedDict()
@@ -107,6 +109,10 @@ class TaskRuns:
         for one in list(self._runs.values()):
             if one.spec.tenant == tenant and one.spec.user == user:
                 yield {"kind": "run", **msgspec.to_builtins(one.shown())}
+
+    async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
+        """Nothing: a run is the record of work done where it was done, given out to be read."""
+        return 0
 
     async def close(self) -> None:
         tasks = [one.task for one in self._runs.values() if one.task is not None]
