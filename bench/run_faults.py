@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -73,6 +74,18 @@ class Service:
         answer = self._client.post("/v1/chat/completions", json=body, headers={"prefer": "respond-async"})
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
+
+    def plainly_ms(self, times: int) -> float:
+        """Milliseconds that a plain answer of a script takes through the cloud, the median of `times`."""
+        body = {"model": "script", "messages": [{"role": "user", "content": "Is it?"}]}
+        taken = []
+        for _ in range(times):
+            began = time.perf_counter()
+            self._client.post(
+                "/v1/chat/completions", json=body, headers={"wayside-agent": "chat"}
+            ).raise_for_status()
+            taken.append((time.perf_counter() - began) * 1000)
+        return statistics.median(taken)
 
     def status(self, run: str) -> str:
         return str(self._client.get(f"/v1/runs/{run}").raise_for_status().json()["status"])

@@ -51,6 +51,8 @@ class World:
         return (
             f'[providers.world]\nkind = "openai"\nbase_url = "http://127.0.0.1:{self.port}/v1"\n'
             '[[models]]\nname = "m"\nprovider = "world"\n'
+            '[providers.script]\nkind = "scripted"\nreply = "Yes."\n'
+            '[[models]]\nname = "script"\nprovider = "script"\n'
         )
 
     def tools(self) -> str:

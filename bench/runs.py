@@ -7,11 +7,13 @@ from pathlib import Path
 from bench import progress
 from bench.databases import empty_database, stores_here
 from bench.reporting import Report
-from bench.run_faults import Crowd, Killed, kill_a_worker, kill_everywhere
+from bench.run_faults import Crowd, Killed, cloud, kill_a_worker, kill_everywhere
 from bench.run_world import World, served
 from bench.tables import Bar, table
 
 _MOST_RESUME_S = 2.0
+_MOST_PLAIN_MS = 3.0
+_WARM_UP, _PLAIN_ANSWERS = 100, 500
 
 
 def run(asked: argparse.Namespace) -> Report:
@@ -38,10 +40,22 @@ def run(asked: argparse.Namespace) -> Report:
                 progress.bar(asked.runs, "run") as shown,
             ):
                 crowd = kill_a_worker(folder, url, world, runs=asked.runs, shown=shown)
+        folder = Path(root) / "plain"
+        world = World(payments=0, pause_s=0)
+        with cloud(folder, f"sqlite:///{folder / 'cloud.db'}", world) as service:
+            service.plainly_ms(_WARM_UP)
+            plain_ms = service.plainly_ms(_PLAIN_ANSWERS)
     bars = _bars(killed, crowd)
+    bars.append(
+        Bar(
+            promise=f"a plain answer of a script takes at most {_MOST_PLAIN_MS:g} ms through the cloud",
+            measured=f"{plain_ms:.2f} ms (median of {_PLAIN_ANSWERS}, the client included)",
+            is_met=plain_ms <= _MOST_PLAIN_MS,
+        )
+    )
     return Report(
         text=_text(killed, crowd, bars),
-        figures={"killed": killed, "crowd": crowd},
+        figures={"killed": killed, "crowd": crowd, "plain_ms": plain_ms},
         is_good=all(bar.is_met for bar in bars),
     )
 
