@@ -1,7 +1,7 @@
 """The support desk: account status from a database, the policy from the handbook, an answer from just these.
 
-`python docs/examples/support_desk/run.py` starts a cloud with this folder's agents, tools and providers, asks it
-one customer's question, and asks again with everything in one prompt, to compare what the two cost.
+`python docs/examples/support_desk/run.py` starts a cloud with this folder's agents, tools and providers, asks
+it one customer's question, and asks again with everything in one prompt, to compare what the two cost.
 """
 
 import json
@@ -65,20 +65,15 @@ def compare(client: httpx.Client, rows: list[tuple[object, ...]]) -> int:
     print(answer.json()["choices"][0]["message"]["content"], "\n")
     for step in run["steps"]:
         asks = f"asks for {', '.join(step['calls'])}" if step.get("calls") else "answers"
-        print(
-            f"  {step['number']}. {step['agent']} {asks if step['type'] == 'model' else 'is told by ' + step['tool']}"
-        )
+        does = asks if step["type"] == "model" else f"is told by {step['tool']}"
+        print(f"  {step['number']}. {step['agent']} {does}")
 
     everything = "\n\n".join([*handbook.values(), json.dumps(rows), QUESTION])
     alone = ask(client, everything, agent="chat").json()["usage"]
     mine = run["usage"]
     saved = 1 - mine["total_tokens"] / alone["total_tokens"]
-    print(
-        f"\n  the desk: {mine['total_tokens']} tokens; everything in one prompt: {alone['total_tokens']} tokens"
-    )
-    print(
-        f"  {saved:.0%} fewer, counted by the script's words ({CUSTOMERS} accounts, {len(handbook)} documents)"
-    )
+    print(f"\n  the desk: {mine['total_tokens']} tokens; all in one prompt: {alone['total_tokens']} tokens")
+    print(f"  {saved:.0%} fewer, by the script's words ({CUSTOMERS} accounts, {len(handbook)} documents)")
     return 0 if saved > 0 else 1
 
 
