@@ -86,6 +86,16 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         float,
         Meta(gt=0, description="patience with a model's first content while another could answer, seconds"),
     ] = 10.0
+    provider_hedge_ms: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="silence after which the next model is asked as well, milliseconds; 0 for never",
+        ),
+    ] = 0
+    provider_hedge_share: Annotated[
+        float, Meta(ge=0, le=1, description="of all calls, those that may be asked twice for it")
+    ] = 0.1
     breaker_failures: Annotated[
         int, Meta(ge=1, description="consecutive failures of a model that open its breaker")
     ] = 3

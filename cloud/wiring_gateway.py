@@ -48,6 +48,8 @@ def open_gateway(
             first_wait_s=settings.provider_retry_wait_ms / 1000,
             longest_wait_s=settings.provider_longest_retry_wait_s,
             first_token_s=settings.provider_first_token_s,
+            hedge_after_s=settings.provider_hedge_ms / 1000,
+            hedge_share=settings.provider_hedge_share,
         ),
         patience_s=settings.provider_first_token_s,
         note=note,

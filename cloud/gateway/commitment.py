@@ -21,6 +21,11 @@ class Said:
         self.first: Chunk | None = None
         self.finish: str | None = None
 
+    def become(self, other: "Said") -> None:
+        """Go on as the other: it is the one that the caller hears."""
+        self.text, self.can_be_continued = other.text, other.can_be_continued
+        self.first, self.finish = other.first, other.finish
+
     def hear(self, document: bytes) -> bool:
         """Take note of a chunk; whether it says anything that binds: content, a tool call, an end."""
         try:

@@ -17,13 +17,14 @@ from dataclasses import replace
 from cloud.domain import Call, Model
 from cloud.gateway.attempt import attempt
 from cloud.gateway.commitment import Said, continuation, joined
+from cloud.gateway.hedge import HedgeBudget, Runner, first_to_begin
 from cloud.gateway.policy import GatewayLimits, disposition, is_larger, line_up, wait_s
 from cloud.ports import Provider
 from cloud.wire.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnavailable, WaysideError
 from cloud.wire.service.breaker import Breakers
 
 Note = Callable[[str, Mapping[str, str]], None]
-"""Told of what happens on the way: `retry`, `failover`, `continued`, with the model and the error."""
+"""Told of what happens on the way: `retry`, `failover`, `hedge`, `continued`, with the model and the error."""
 
 
 class RetryBudget:
@@ -64,9 +65,11 @@ class Gateway:
         self._patience_s = patience_s
         self._note = note
         self._retries = RetryBudget(limits)
+        self._hedges = HedgeBudget(limits.hedge_share)
 
     async def complete(self, call: Call) -> AsyncGenerator[bytes]:
         self._retries.earn()
+        self._hedges.earn()
         line = line_up(call.model, self._models)
         error: WaysideError | None = None
         outgrown: Model | None = None
@@ -79,7 +82,7 @@ class Gateway:
             tries = 0
             while True:
                 said, binds = Said(), False
-                documents = self._attempt(call, model, said, has_next=bool(rest))
+                documents = self._begin(call, model, rest, said, is_first=error is None)
                 try:
                     async with aclosing(documents):
                         async for document in documents:
@@ -130,6 +133,29 @@ class Gateway:
             # Where nobody else could answer, a slow model is better than none.
             first_content_s=self._limits.first_token_s if has_next and not model.buffered else None,
             patience_s=self._patience_s,
+        )
+
+    def _begin(
+        self, call: Call, model: Model, rest: tuple[Model, ...], said: Said, *, is_first: bool
+    ) -> AsyncGenerator[bytes]:
+        """An attempt; the first of a call with the next model as its hedge, where that is wanted."""
+        if not (is_first and rest and self._limits.hedge_after_s) or self._is_open(rest[0]):
+            return self._attempt(call, model, said, has_next=bool(rest))
+
+        def runner(one: Model, *, has_next: bool) -> Runner:
+            heard = Said()
+            return Runner(documents=self._attempt(call, one, heard, has_next=has_next), said=heard)
+
+        def spare() -> Runner:
+            self._note("hedge", {"model": rest[0].name, "provider": rest[0].provider, "error": "slow"})
+            return runner(rest[0], has_next=len(rest) > 1)
+
+        return first_to_begin(
+            runner(model, has_next=True),
+            spare,
+            said,
+            after_s=self._limits.hedge_after_s,
+            may_spend=self._hedges.spend,
         )
 
     async def _continued(

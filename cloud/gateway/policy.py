@@ -32,6 +32,10 @@ class GatewayLimits:
     """Waits double from the first to the longest; a longer `Retry-After` sends the call to the next model."""
     first_token_s: float = 10.0
     """Patience with a model's first content while another model could answer instead."""
+    hedge_after_s: float = 0.0
+    """Without a first document for so long, the next model is asked as well; 0 for never."""
+    hedge_share: float = 0.1
+    """Of all calls, those that may be asked twice for it."""
     retry_share: float = 0.2
     """Retries a call earns the next ones: a failing provider is not asked twice by everybody."""
     retry_reserve: float = 10.0
