@@ -24,7 +24,7 @@ from cloud.wire.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnavaila
 from cloud.wire.service.breaker import Breakers
 
 Note = Callable[[str, Mapping[str, str]], None]
-"""Told of what happens on the way: `retry`, `failover`, `hedge`, `continued`, with the model and the error."""
+"""Told of `retry`, `failover`, `hedge` and `continued` on the way, with the model and the error."""
 
 
 class RetryBudget:
