@@ -7,7 +7,7 @@ from bench.tables import table
 def render(title: str, report: CacheReport) -> str:
     ours = report.ours
     header = ["system", "equivalents served", "traps served", "wrong per hit", "wrong per request", "hits"]
-    rows = [_row(f"**wayside, {report.threshold:.3f}**", ours)]
+    rows = [_row(f"wayside as shipped, {report.threshold:.3f}", ours)]
     rows += [_row(f"wayside, {at:.3f}", found) for at, found in report.sweep]
     rows += [_row(f"cosine {at:.2f}, same encoder", found) for at, found in report.cosine]
     rows += [_row(f"{name}; its rule on the same encoder", found) for name, found in report.peers.items()]
@@ -15,7 +15,7 @@ def render(title: str, report: CacheReport) -> str:
     refusals = ", ".join(f"{count} {reason}" for reason, count in report.refusals.items())
     return "\n\n".join(
         [
-            f"## {title}: {ours.n} rows",
+            f"## cache: {title}, {ours.n} rows",
             table(header, rows),
             table(["category", "served"], categories),
             f"Not served: {refusals}.",

@@ -192,7 +192,7 @@ def _trade_off(figures: Mapping[str, Any], axes: Any) -> None:
     axes.plot(*own, "*", markersize=14, color=_COLOURS["ours"], label="wayside as shipped")
     axes.set_xlabel("wrongly served, % of the questions that need another answer")
     axes.set_ylabel("rightly served, %")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="lower right")
 
 
 def _endurance(figures: Mapping[str, Any]) -> tuple[str, str]:

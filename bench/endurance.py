@@ -45,6 +45,10 @@ class Endured:
     refused_while_dead: int
     faults: dict[str, int]
     """While the upstream was there."""
+    requests_per_s: float
+    """While the upstream was there."""
+    generator_share: float
+    """Of one core; near 1 the generator was the limit, not the edge."""
 
 
 def measure(*, requests: int, concurrency: int) -> Endured:
@@ -76,6 +80,7 @@ def measure(*, requests: int, concurrency: int) -> Endured:
             alive = phase("alive again", dead_to, requests - dead_to)
     faults = Counter(full.faults)
     faults.update(alive.faults)
+    seconds = full.seconds + alive.seconds
     return Endured(
         requests=requests,
         sent=full.sent + dead.sent + alive.sent,
@@ -84,6 +89,8 @@ def measure(*, requests: int, concurrency: int) -> Endured:
         growth=growth_of(sizes, requests),
         refused_while_dead=sum(dead.faults.values()),
         faults=dict(faults),
+        requests_per_s=(full.sent + alive.sent) / seconds,
+        generator_share=(full.generator_cpu_s + alive.generator_cpu_s) / seconds,
     )
 
 
@@ -163,6 +170,8 @@ def render(endured: Endured) -> str:
         "",
         "- resident MB by requests: "
         + ", ".join(f"{point.done:,}: {megabytes(point.rss_bytes):.0f}" for point in points),
+        f"- {endured.requests_per_s:,.0f} requests a second, for which the generator took "
+        f"{endured.generator_share:.0%} of a core",
         f"- refused while the upstream was dead: {endured.refused_while_dead:,}",
         f"- failed while it was there: {counted(endured.faults)}",
         "",

@@ -1,6 +1,7 @@
 """The command line explains itself, and its parts work together as processes."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from bench import __main__ as command_line
 from bench.driving import generator, static_upstream
 from bench.load import Job
 from bench.progress import unseen
+from bench.results import read
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -57,3 +59,12 @@ def test_the_generator_measures_the_window_and_reports_the_warm_up_apart() -> No
             result = driver.run(unseen)
     assert (result.sent, len(result.latencies_us), result.faults) == (60, 60, {})
     assert 0 < result.generator_cpu_s < result.seconds
+
+
+def test_a_command_that_cannot_run_writes_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "cache.json"
+    monkeypatch.setattr(
+        sys, "argv", ["bench", "cache", "--pairs", str(tmp_path / "none"), "--json", str(file)]
+    )
+    assert command_line.main() == 2
+    assert "none" in read(file).failed

@@ -83,3 +83,23 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_bytes(msgspec.json.encode(result("start", {"a": 1}, "text")))
     assert read(path).figures == {"a": 1}
+
+
+def test_a_part_that_could_not_be_measured_stands_on_the_page_with_its_reason() -> None:
+    broken = Result(
+        command="cache", machine=MACHINE, figures=None, text="## cache: FAILED\n\nno file", failed="no file"
+    )
+    page = html([broken])
+    assert "without figures: cache" in page
+    assert 'class="failed"' in page
+    assert "no file" in page
+    assert ratios_of(broken) == {}
+
+
+def test_the_page_draws_hits_against_errors() -> None:
+    point = {"coverage": 0.5, "trap_serve_rate": 0.1}
+    sweep = [{"threshold": at, **point} for at in (0.5, 0.9)]
+    figures = {**point, "sweep": sweep, "cosine": sweep, "peers": {"GPTCache 1, rule": point}}
+    one, several = html([result("cache", figures)]), html([result("cache", {"a": figures, "b": figures})])
+    assert one.count("Hits against errors") == 1
+    assert several.count("Hits against errors") == 2
