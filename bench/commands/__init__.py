@@ -17,6 +17,7 @@ from bench.commands import (
     small,
     soak,
     start,
+    summaries,
 )
 
 COMMANDS = (
@@ -29,6 +30,7 @@ COMMANDS = (
     error_budget,
     memory,
     sessions,
+    summaries,
     endurance,
     soak,
     start,
