@@ -70,10 +70,11 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
         )
         memory = await open_memory(settings, database, instruments.log, stack)
         toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
+        gateway = open_gateway(settings, models, providers, instruments)
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(
-                    provider=open_gateway(settings, models, providers, instruments),
+                    provider=gateway,
                     catalog=models,
                     roster=roster.read(
                         settings.agents_file, tools=frozenset(toolbox.tools), granted=toolbox.granted
@@ -93,7 +94,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             database=database,
             file=file,
             catalog=models,
-            providers=providers,
+            provider=gateway,
             recall=memory.recall,
             log=instruments.log,
             on_append=memory.wake,
