@@ -162,6 +162,10 @@ class Episode:
     valid_from: float
     """Unix time, seconds."""
     speaker: str | None = None
+    session: str | None = None
+    """Whose turns it consists of; None for what is no conversation."""
+    seqs: tuple[int, ...] = ()
+    """Places of these turns in the session, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,8 @@ MOST_OWNERS: Final = 256
 """Owners whose passages are kept in memory, the latest asked for."""
 PIECE_CHARACTERS: Final = 800
 _HEADING: Final = re.compile(r"^#{1,6}\s+(.+)$")
+_SESSION: Final = "session/"
+"""Begins the group of what was said in a session; its name follows."""
 _REMEMBERED_ROLES: Final = ("user", "assistant")
 
 
@@ -61,6 +63,8 @@ class LongTermMemory:
                 score=one.score,
                 valid_from=read.memories[one.row].said_at,
                 speaker=read.memories[one.row].speaker or None,
+                session=(session := _session_of(read.memories[one.row])),
+                seqs=tuple(read.memories[row].place for row in one.rows) if session else (),
             )
             for one in told
         ]
@@ -103,7 +107,7 @@ class Ingest:
                     owner=person or session,
                     user=person,
                     text=message.text[:20_000],
-                    group=f"session/{session}",
+                    group=f"{_SESSION}{session}",
                     place=turn.seq,
                     source=f"session {session}, turn {turn.seq}",
                     speaker=message.role,
@@ -159,6 +163,10 @@ def _visible(query: RecallQuery) -> list[tuple[Scope, str]]:
         ("tenant", ""),
     ]
     return [(scope, owner) for scope, owner in owners if owner is not None]
+
+
+def _session_of(memory: Memory) -> str | None:
+    return memory.group.removeprefix(_SESSION) if memory.group.startswith(_SESSION) else None
 
 
 def _passages(memories: tuple[Memory, ...]) -> Passages:
