@@ -63,7 +63,7 @@ def chances(talk: Sequence[Spoken], weights: Weights) -> Floats:
     """How likely each sentence belongs into a summary of the talk, between 0 and 1; shape (sentences,)."""
     if not talk:
         return np.zeros(0)
-    scores = np.clip(signs(talk) @ weights.vector(), -50, 50)
+    scores = np.clip(signs(talk) @ weights.vector(), -30, 30)  # so that 1 is never reached
     return np.asarray(1 / (1 + np.exp(-scores)), dtype=np.float64)
 
 

@@ -1,9 +1,11 @@
 """The extractive summarizer: facts by rule, sentences by a fitted line; deterministic, no LLM."""
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from cloud.domain_sessions import Line, State, Summary, Turn
 from cloud.memory.assemble import groups_of, state_cost
@@ -185,7 +187,8 @@ def _exchanges(groups: Sequence[Sequence[_Sentence]], previous: State, facts: Se
             continue
         text = " ".join(_told(sentence, len(parts)) for sentence in parts)
         seqs = tuple(sorted({sentence.seq for sentence in parts}))
-        weight = 1 + sum(_worth(sentence) for sentence in parts) / 4
+        # A new line outlasts every older one, whose weights end at 1.5.
+        weight = 1.5 + fmean(sentence.chance for sentence in parts)
         lines.append(Line(text=text, seqs=seqs, weight=round(weight, 2)))
     return lines
 
@@ -203,8 +206,10 @@ def _best(candidates: Sequence[_Sentence]) -> _Sentence | None:
 
 
 def _worth(sentence: _Sentence) -> float:
-    """The chance, and what a name, a number or a decision in it is worth beside that."""
-    return sentence.chance + sentence.note.weight / 10 if sentence.words else 0.0
+    """The log odds of its chance, and what an identifier, a number or a decision in it adds to them."""
+    if not sentence.words:
+        return -math.inf
+    return math.log(sentence.chance / (1 - sentence.chance)) + sentence.note.weight / 2
 
 
 def _within(lines: Sequence[Line], most: int, cost: Callable[[Line], int]) -> tuple[Line, ...]:
