@@ -127,6 +127,7 @@ class Conversations:
                     context=sent.history[: max(0, len(sent.history) - window.turn_count)],
                     turns=window.turns,
                     memories=await self._memories(call, sent.new),
+                    session=call.session,
                     query=sent.new,
                 ),
                 budget=limit,

@@ -166,6 +166,10 @@ class Episode:
     valid_until: float | None = None
     """When another version took its place, Unix time, seconds; None for what holds."""
     speaker: str | None = None
+    session: str | None = None
+    """Whose turns it consists of; None for what is no conversation."""
+    seqs: tuple[int, ...] = ()
+    """Places of these turns in the session, in order."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

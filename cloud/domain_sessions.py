@@ -148,7 +148,7 @@ class LeftOut:
 
     what: Literal["turn", "memory", "context", "state"]
     reference: str
-    reason: Literal["over budget", "already said", "outside the window"]
+    reason: Literal["over budget", "already said", "in the window", "outside the window"]
     tokens: int
 
 

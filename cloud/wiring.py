@@ -126,7 +126,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             database=database,
             file=file,
             catalog=models,
-            providers=providers,
+            provider=gateway,
             recall=memory.recall,
             log=instruments.log,
             on_append=memory.wake,

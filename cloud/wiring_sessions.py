@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,19 +44,22 @@ async def open_sessions(
     database: Database,
     file: CatalogFile,
     catalog: Catalog,
-    providers: Mapping[str, Provider],
+    provider: Provider,
     recall: Recall | None,
     log: Log,
     on_append: Callable[[str, str], None],
     stack: AsyncExitStack,
 ) -> Sessions:
-    """Conversations around `inner`; what runs in the background ends with `stack`."""
+    """Conversations around `inner`; what runs in the background ends with `stack`.
+
+    `provider` answers the summarizing model, if there is one: the gateway, as for every other call.
+    """
     store = SqlSessions(database, lease_s=settings.session_lease_s, compaction_at=settings.compaction_at)
     await store.mark_due()
     tokens_of = token_counters(file)
     compactor = Compactor(
         store=store,
-        summarizer=_summarizer(settings, catalog, providers, tokens_of),
+        summarizer=_summarizer(settings, catalog, provider, tokens_of),
         fallback=ExtractiveSummarizer(),
         tokens_of=tokens_of,
         policy=FoldPolicy(at=settings.compaction_at, folds=settings.compaction_folds),
@@ -102,7 +105,7 @@ async def open_sessions(
 def _summarizer(
     settings: CloudSettings,
     catalog: Catalog,
-    providers: Mapping[str, Provider],
+    provider: Provider,
     tokens_of: Callable[[str | None], Tokens],
 ) -> Summarizer:
     if settings.summarizer == "extractive":
@@ -112,7 +115,7 @@ def _summarizer(
     except ModelNotFound as error:
         raise StartUpError(f"summarizer_model: {error.message}") from error
     return ModelSummarizer(
-        provider=providers[model.provider],
+        provider=provider,
         model=model,
         tokens=tokens_of(model.name),
         context_tokens=model.context_tokens or settings.default_context_tokens,

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from cloud.memory.extractor import WEIGHTS_FILE
 from edge.adapters.onnx_encoder import Network
 from edge.bundle import BundleRefused, read_bundle
 from models.rows import DataRefused
@@ -115,6 +116,14 @@ def _ranker(options: argparse.Namespace) -> None:
     fit_ranker(data_directory(), lambda text: network.read(text).outputs[output])
 
 
+def _extractor(options: argparse.Namespace) -> None:
+    from models.dataset import data_directory
+    from models.extractor import fit_extractor
+
+    fitted = fit_extractor(options.data or data_directory(), options.out)
+    print(fitted.source)
+
+
 def _table(options: argparse.Namespace) -> None:
     from models.bars import print_table
 
@@ -186,6 +195,11 @@ def _parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("ranker", help="fit the ranker of long-term memory to QMSum")
     one.set_defaults(run=_ranker)
+
+    one = commands.add_parser("extractor", help="fit the sentence extractor of summaries to QMSum")
+    one.add_argument("--data", type=Path, help="folder that has `qmsum`; default the data directory")
+    one.add_argument("--out", type=Path, default=WEIGHTS_FILE, help="default: %(default)s")
+    one.set_defaults(run=_extractor)
 
     one = commands.add_parser("table", help="measure every bar of the shipped bundles")
     one.add_argument("--quick", action="store_true", help="leave out what takes minutes")

@@ -19,6 +19,7 @@ from bench.commands import (
     small,
     soak,
     start,
+    summaries,
 )
 
 COMMANDS = (
@@ -32,6 +33,7 @@ COMMANDS = (
     memories,
     memory,
     sessions,
+    summaries,
     endurance,
     soak,
     start,

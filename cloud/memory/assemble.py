@@ -31,6 +31,8 @@ class Material:
     """What was said after the state, oldest first."""
     memories: tuple[Episode, ...] = ()
     """Best first."""
+    session: str | None = None
+    """Whose turns `turns` are."""
     query: tuple[Utterance, ...]
     """What is new."""
 
@@ -62,14 +64,21 @@ def assemble(material: Material, *, budget: int, memory_tokens: int, tokens: Tok
             )
         )
     used += state_cost
-    said = [utterance.text for utterance in (*material.turns, *material.query)]
-    said.append(state_text(material.state))
     # Recalled for a question; nothing may stand between a tool call and its result.
     asked_at = next((at for at, one in enumerate(material.query) if one.role == "user"), None)
-    memories = _new_to(said, material.memories if asked_at is not None else (), left_out, tokens)
-    memories, memory_cost = _fitting_memories(
-        memories, most=min(memory_tokens, (budget - used) // 2), left_out=left_out, tokens=tokens
+    most = min(memory_tokens, (budget - used) // 2)
+    # What stays in the window even beside as many memories as there may be.
+    staying, _ = _newest_that_fit("turn", older, budget, used + most, [], tokens)
+    memories = _outside_of(
+        (*staying, *needed),
+        material.memories if asked_at is not None else (),
+        material.session,
+        left_out,
+        tokens,
     )
+    said = [utterance.text for utterance in (*staying, *needed, *material.query)]
+    memories = _new_to((*said, state_text(state)), memories, left_out, tokens)
+    memories, memory_cost = _fitting_memories(memories, most=most, left_out=left_out, tokens=tokens)
     used += memory_cost
     turns, used = _newest_that_fit("turn", older, budget, used, left_out, tokens)
     # Context that is older than turns that were left out would stand beside a gap.
@@ -135,6 +144,26 @@ def _fitting_state(state: State, *, most: int, tokens: Tokens) -> tuple[State, i
     return state, cost
 
 
+def _outside_of(
+    window: Sequence[Utterance],
+    memories: Sequence[Episode],
+    session: str | None,
+    left_out: list[LeftOut],
+    tokens: Tokens,
+) -> list[Episode]:
+    """Memories of other sessions, and those of this one that hold a turn the prompt does not."""
+    # By their texts as well: a session that was deleted and made again counts its turns anew.
+    shown = {turn.seq: turn.text for turn in window if isinstance(turn, Turn)}
+    kept = []
+    for episode in memories:
+        is_of_it = episode.session is not None and episode.session == session
+        if is_of_it and all(seq in shown and shown[seq] in episode.text for seq in episode.seqs):
+            left_out.append(_memory_left_out(episode, "in the window", tokens))
+        else:
+            kept.append(episode)
+    return kept
+
+
 def _new_to(
     said: Sequence[str], memories: Sequence[Episode], left_out: list[LeftOut], tokens: Tokens
 ) -> list[Episode]:
@@ -197,7 +226,7 @@ def _outside(what: Literal["turn", "context"], utterance: Utterance, tokens: Tok
 
 
 def _memory_left_out(
-    episode: Episode, reason: Literal["already said", "over budget"], tokens: Tokens
+    episode: Episode, reason: Literal["already said", "in the window", "over budget"], tokens: Tokens
 ) -> LeftOut:
     return LeftOut(what="memory", reference=episode.id, reason=reason, tokens=tokens.of_text(episode.text))
 

@@ -215,6 +215,7 @@ def _take_in(passages: Passages, memories: Sequence[Memory]) -> None:
 
 def _episode(passages: Passages, found: Found) -> Episode:
     passage = passages.rows[found.row]
+    is_talk = passage.group.startswith(TURNS_OF)
     return Episode(
         id=passage.id,
         text=found.text,
@@ -223,4 +224,6 @@ def _episode(passages: Passages, found: Found) -> Episode:
         valid_from=passage.at or 0.0,
         valid_until=passages.until(found.row),
         speaker=passage.speaker or None,
+        session=passage.group.removeprefix(TURNS_OF) if is_talk else None,
+        seqs=tuple(passages.rows[row].place or 0 for row in found.rows) if is_talk else (),
     )

@@ -1,13 +1,15 @@
-"""The extractive summarizer: picks and shortens sentences by rules, the same every time, with no model."""
+"""The extractive summarizer: facts by rule, sentences by a fitted line; deterministic, no LLM."""
 
 import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 from cloud.domain_sessions import Line, State, Summary, Turn
 from cloud.memory.assemble import groups_of, state_cost
+from cloud.memory.extractor import Spoken, Weights, chances, read_extractor, spoken
 from cloud.memory.notable import Note, closes_a_task, names_in, note_of
 from cloud.memory.render import is_ours
 from cloud.memory.sentences import in_third_person, sentences_of, shortened, words_of
@@ -36,23 +38,35 @@ class _Sentence:
     text: str
     """In the third person."""
     note: Note
-    words: frozenset[str]
-    position: int
-    """In its turn."""
+    spoken: Spoken
+    chance: float = 0.0
+    """That it belongs into a summary, see `cloud.memory.extractor.chances`."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        return self.spoken.words
 
 
 class ExtractiveSummarizer:
     """Facts, decisions and identifiers first; then, an exchange a line, what was talked about."""
 
+    def __init__(self, weights: Weights | None = None) -> None:
+        """`weights` of the extractor; None reads those beside the code."""
+        self._weights = weights or read_extractor()
+
     async def summarize(
         self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int, tokens: Tokens
     ) -> Summary:
         """The port's `summarize`; see `cloud.ports.Summarizer`. Works in a thread: it may take a while."""
-        return await asyncio.to_thread(_summary, turns, previous, max_tokens=max_tokens, tokens=tokens)
+        return await asyncio.to_thread(
+            _summary, turns, previous, weights=self._weights, max_tokens=max_tokens, tokens=tokens
+        )
 
 
-def _summary(turns: Sequence[Turn], previous: State, *, max_tokens: int, tokens: Tokens) -> Summary:
-    groups = [[sentence for turn in group for sentence in _read(turn)] for group in _said(turns)]
+def _summary(
+    turns: Sequence[Turn], previous: State, *, weights: Weights, max_tokens: int, tokens: Tokens
+) -> Summary:
+    groups = [_weighed(group, weights) for group in _said(turns)]
     sentences = [sentence for group in groups for sentence in group]
 
     def cost(line: Line) -> int:
@@ -77,7 +91,14 @@ def _said(turns: Sequence[Turn]) -> list[list[Turn]]:
     return [[turn for turn in group if isinstance(turn, Turn) and turn.role != "system"] for group in groups]
 
 
-def _read(turn: Turn) -> Iterable[_Sentence]:
+def _weighed(group: Sequence[Turn], weights: Weights) -> list[_Sentence]:
+    """An exchange's sentences with their chances: each exchange is a talk of its own."""
+    read = [sentence for place, turn in enumerate(group) for sentence in _read(turn, place)]
+    worth = chances([sentence.spoken for sentence in read], weights)
+    return [replace(sentence, chance=float(chance)) for sentence, chance in zip(read, worth, strict=True)]
+
+
+def _read(turn: Turn, place: int) -> Iterable[_Sentence]:
     by_user = turn.role == "user"
     speaker, listener = ("the user", "the assistant") if by_user else ("the assistant", "the user")
     for position, sentence in enumerate(sentences_of(turn.text)):
@@ -88,8 +109,7 @@ def _read(turn: Turn) -> Iterable[_Sentence]:
             by_user=by_user,
             text=in_third_person(sentence, speaker=speaker, listener=listener),
             note=note_of(sentence, by_user=by_user),
-            words=frozenset(words_of(sentence)),
-            position=position,
+            spoken=spoken(place, position, sentence),
         )
 
 
@@ -157,18 +177,18 @@ def _exchanges(groups: Sequence[Sequence[_Sentence]], previous: State, facts: Se
         )
         for position, line in enumerate(previous.summary)
     ]
-    spread = Counter(word for group in groups for word in {w for sentence in group for w in sentence.words})
     told = {line.text for line in facts}
     for group in groups:
         # What the user stated is told among the facts, or has been superseded there.
-        asked = _best([s for s in group if s.by_user and s.note.weight < _STATED], spread, len(groups))
-        answered = _best([s for s in group if not s.by_user and s.text not in told], spread, len(groups))
+        asked = _best([s for s in group if s.by_user and s.note.weight < _STATED])
+        answered = _best([s for s in group if not s.by_user and s.text not in told])
         parts = [sentence for sentence in (asked, answered) if sentence is not None]
         if not parts:
             continue
         text = " ".join(_told(sentence, len(parts)) for sentence in parts)
         seqs = tuple(sorted({sentence.seq for sentence in parts}))
-        weight = 1 + sum(_score(sentence, spread, len(groups)) for sentence in parts) / 10
+        # A new line outlasts every older one, whose weights end at 1.5.
+        weight = 1.5 + fmean(sentence.chance for sentence in parts)
         lines.append(Line(text=text, seqs=seqs, weight=round(weight, 2)))
     return lines
 
@@ -180,20 +200,16 @@ def _told(sentence: _Sentence, parts: int) -> str:
     return f"The user: {text}" if not text.lower().startswith("the user") else text
 
 
-def _best(candidates: Sequence[_Sentence], spread: Counter[str], of: int) -> _Sentence | None:
-    return max(
-        candidates, key=lambda sentence: (_score(sentence, spread, of), -sentence.position), default=None
-    )
+def _best(candidates: Sequence[_Sentence]) -> _Sentence | None:
+    """The most telling; of equal ones the first."""
+    return max(candidates, key=_worth, default=None)
 
 
-def _score(sentence: _Sentence, spread: Counter[str], of: int) -> float:
-    """How telling: rare words count (inverse group frequency), damped by length; first sentences lead."""
+def _worth(sentence: _Sentence) -> float:
+    """The log odds of its chance, and what an identifier, a number or a decision in it adds to them."""
     if not sentence.words:
-        return 0.0
-    rarity = sum(math.log(1 + of / spread[word]) for word in sentence.words)
-    return (
-        rarity / math.sqrt(4 + len(sentence.words)) + 1 / (1 + sentence.position) + sentence.note.weight / 2
-    )
+        return -math.inf
+    return math.log(sentence.chance / (1 - sentence.chance)) + sentence.note.weight / 2
 
 
 def _within(lines: Sequence[Line], most: int, cost: Callable[[Line], int]) -> tuple[Line, ...]:

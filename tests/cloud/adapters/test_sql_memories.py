@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -236,3 +237,17 @@ async def test_erased_text_is_in_no_file_any_more(tmp_path: Path) -> None:
         await database.scrub()
         left = [file.name for file in tmp_path.iterdir() if b"canary-7f3a" in file.read_bytes()]
         assert left == []
+
+
+async def test_an_episode_of_a_conversation_names_its_session_and_turns(database: Database) -> None:
+    store = SqlMemories(database)
+    talk = [
+        replace(said(text, place=place), group="session/s")
+        for place, text in enumerate(("Hello", "My bike is green", "A fine colour"), start=4)
+    ]
+    await store.add("acme", [*talk, said("My oboe is black")])
+    recall = LongTermMemory(store, weights=read_weights())
+    (bike,) = await recall.recall(RecallQuery(tenant="acme", text="my bike", user="ada", limit=1))
+    assert (bike.session, bike.seqs) == ("s", (4, 5, 6))
+    (oboe,) = await recall.recall(RecallQuery(tenant="acme", text="my oboe", user="ada", limit=1))
+    assert (oboe.session, oboe.seqs) == (None, ())

@@ -1,5 +1,7 @@
 """Prompts: never a token too many, in the right order, the same to the byte for as long as they can be."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -93,6 +95,34 @@ def test_a_memory_that_the_prompt_says_anyway_is_pruned() -> None:
         ("in a turn", "already said"),
         ("twice", "already said"),
     ]
+
+
+def of_session(name: str, text: str, *seqs: int) -> Episode:
+    return replace(episode(text, name=f"{name} {seqs}"), session=name, seqs=seqs)
+
+
+def test_an_episode_is_left_out_while_all_its_turns_stand_in_the_window_and_only_then() -> None:
+    turns = dialogue("Pixel is a cat.", "A fine cat.", "She is four.", "Noted.", first=3)
+    prompt = build(
+        session="s",
+        turns=turns,
+        memories=(
+            of_session("s", "Pixel is a cat.\nA fine cat.\nShe is four.", 3, 4, 5),
+            of_session("s", "We moved house in spring.\nPixel is a cat.", 2, 3),
+            of_session("other", "Pixel sat on a parrot.\nWho owned the parrot?", 3, 4),
+            of_session("s", "Made before the session was deleted", 4),
+        ),
+    )
+    assert [(left.what, left.reference, left.reason) for left in prompt.left_out] == [
+        ("memory", "s (3, 4, 5)", "in the window")
+    ]
+    assert prompt.memories == 3
+
+
+def test_an_episode_of_turns_that_found_no_room_in_the_window_is_told() -> None:
+    turns = dialogue("Pixel is a cat.", "b" * 900, "c", "d")
+    prompt = build(budget=700, session="s", turns=turns, memories=(of_session("s", "Pixel is a cat.", 1),))
+    assert (prompt.turns, prompt.memories) == (2, 1)
 
 
 def test_memories_beyond_their_own_budget_are_left_out() -> None:

@@ -109,3 +109,11 @@ async def test_a_state_is_within_its_room_and_names_its_turns(said: list[str], r
     assert state.is_empty or state_cost(state, TOKENS) <= room
     lines = (*state.facts, *state.open_tasks, *state.summary, *state.entities)
     assert all(line.seqs and set(line.seqs) <= {one.seq for one in turns} for line in lines)
+
+
+async def test_a_new_exchange_outlasts_the_lines_of_older_ones() -> None:
+    first = await summarize(dialogue("How do tides work?", "The moon pulls the sea."))
+    both = await summarize(dialogue("How do kites fly?", "The wind lifts them.", first=3), first)
+    old, new = both.summary
+    assert (old.seqs, new.seqs) == ((1, 2), (3, 4))
+    assert old.weight < new.weight

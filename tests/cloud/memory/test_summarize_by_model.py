@@ -1,6 +1,6 @@
 """A model writes the minutes: what does not hold against the conversation never gets in."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import msgspec
@@ -9,8 +9,12 @@ import pytest
 from cloud.adapters.tokens import ByteTokens
 from cloud.domain import Call, Model
 from cloud.domain_sessions import Line, State
+from cloud.gateway.gateway import Gateway
+from cloud.gateway.policy import GatewayLimits
 from cloud.memory.summarize_by_model import ModelSummarizer
-from cloud.wire.errors import InvalidRequest, UpstreamBroken, WaysideError
+from cloud.ports import Provider
+from cloud.wire.errors import InvalidRequest, UpstreamBroken, UpstreamUnavailable, WaysideError
+from cloud.wire.service.breaker import BreakerLimits, Breakers
 from tests.support.turns import dialogue, texts
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +44,18 @@ class Writes:
         """Always there."""
 
 
-def summarizer(provider: Writes, *, context_tokens: int = 8192) -> ModelSummarizer:
+class FailsOnce(Writes):
+    """Away for the first call."""
+
+    async def complete(self, call: Call) -> AsyncGenerator[bytes]:
+        if not self.calls:
+            self.calls.append(call)
+            raise UpstreamUnavailable("away")
+        async for document in super().complete(call):
+            yield document
+
+
+def summarizer(provider: Provider, *, context_tokens: int = 8192) -> ModelSummarizer:
     return ModelSummarizer(
         provider=provider,
         model=Model(name="writer", provider="p", upstream_name="writer"),
@@ -108,3 +123,23 @@ async def test_turns_that_its_model_cannot_read_are_not_sent() -> None:
             TURNS, State(), tenant="acme", max_tokens=500, tokens=ByteTokens()
         )
     assert provider.calls == []
+
+
+async def test_a_provider_that_fails_once_is_asked_again_through_the_gateway() -> None:
+    provider = FailsOnce({"summary": [GOOD], "open_tasks": []})
+    writer = Model(name="writer", provider="p", upstream_name="writer")
+    noted: dict[str, Mapping[str, str]] = {}
+    gateway = Gateway(
+        providers={"p": provider},
+        models=(writer,),
+        breakers=Breakers(BreakerLimits()),
+        limits=GatewayLimits(first_wait_s=0.001),
+        patience_s=1.0,
+        note=noted.__setitem__,
+    )
+    summary = await summarizer(gateway).summarize(
+        TURNS, State(), tenant="acme", max_tokens=2000, tokens=ByteTokens()
+    )
+    assert summary.written_by == "writer"
+    assert len(provider.calls) == 2
+    assert noted["retry"]["model"] == "writer"
