@@ -19,6 +19,9 @@ _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _LOCK = 0x57415953
 """Of PostgreSQL's advisory locks the one that whoever changes the schema holds."""
 
+_HOLDING_WORDS = "memories, memory_owners, turns, session_states, sessions, idempotent_answers"
+"""Tables with what people said, or their names."""
+
 _DISK_FULL = "53100"
 """Of PostgreSQL's error codes (SQLSTATE)."""
 
@@ -60,7 +63,7 @@ class Database:
         async with self._engine.connect() as connection:
             raw = await connection.execution_options(isolation_level="AUTOCOMMIT")
             if self.is_postgresql:
-                await raw.exec_driver_sql("VACUUM memories, turns, session_states, sessions")
+                await raw.exec_driver_sql(f"VACUUM {_HOLDING_WORDS}")
             else:
                 await raw.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 

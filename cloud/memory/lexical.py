@@ -1,8 +1,10 @@
 """Words of remembered passages, and which passages hold them: postings that grow, BM25 over windows."""
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -42,15 +44,26 @@ def stem(word: str) -> str:
 
 def terms(text: str) -> list[str]:
     """Stems of the words that carry meaning, in order."""
-    return [stem(word) for word in _TOKEN.findall(text.lower()) if word not in _STOP]
+    return [
+        _known_stem(word) if len(word) <= _USUAL_LENGTH else stem(word)
+        for word in _TOKEN.findall(text.lower())
+        if word not in _STOP
+    ]
+
+
+_USUAL_LENGTH: Final = 24
+"""Longer words are not worth keeping ready: they are rarely met twice, and may be of any size."""
+_known_stem = lru_cache(maxsize=50_000)(stem)
+
+
+_NOWHERE: Final = (array("i"), array("f"))
 
 
 class Postings:
     """Which passages hold a term, and how often; passages are numbered as they come."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Growing[np.int32]] = {}
-        self._counts: dict[str, Growing[np.float32]] = {}
+        self._held: dict[str, tuple[array[int], array[float]]] = {}
         self._lengths = Growing(np.float32)
 
     def __len__(self) -> int:
@@ -60,10 +73,11 @@ class Postings:
         counts = Counter(found)
         row = len(self._lengths)
         for term, count in counts.items():
-            if term not in self._rows:
-                self._rows[term], self._counts[term] = Growing(np.int32), Growing(np.float32)
-            self._rows[term].append(row)
-            self._counts[term].append(count)
+            held = self._held.get(term)
+            if held is None:
+                held = self._held[term] = (array("i"), array("f"))
+            held[0].append(row)
+            held[1].append(count)
         self._lengths.append(counts.total())
 
     @property
@@ -73,9 +87,8 @@ class Postings:
 
     def of(self, term: str) -> tuple[npt.NDArray[np.int32], Floats]:
         """The passages that hold the term, in order, and how often each does."""
-        if term not in self._rows:
-            return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32)
-        return self._rows[term].all, self._counts[term].all
+        rows, counts = self._held.get(term, _NOWHERE)
+        return np.array(rows, dtype=np.int32), np.array(counts, dtype=np.float32)
 
 
 def idf(holding: int, of: int) -> float:
