@@ -43,7 +43,7 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     max_wait_ms: Annotated[int, Meta(ge=0, description="longest wait of such a request, milliseconds")] = 500
     max_reading: Annotated[
         int, Meta(ge=1, description="texts that are read by the model, or wait for it; more are told to wait")
-    ] = 40
+    ] = 32
     coalesce: Annotated[
         bool, Meta(description="let identical requests in flight share one upstream call, and its answer")
     ] = True

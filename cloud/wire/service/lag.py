@@ -3,7 +3,7 @@
 import asyncio
 
 _TICK_S = 0.02
-_WEIGHT = 0.5
+_WEIGHT = 0.1
 
 
 class LoopLag:
