@@ -3,7 +3,7 @@
 import asyncio
 
 _TICK_S = 0.02
-_WEIGHT = 0.1
+_WEIGHT = 0.05
 
 
 class LoopLag:

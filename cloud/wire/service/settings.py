@@ -62,10 +62,10 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=0, description="lateness of the event loop from which requests are told to come back; 0: never"
         ),
-    ] = 6.0
+    ] = 10.0
     shed_from: Annotated[
         int, Meta(ge=1, description="requests under way that are never told so, however late the loop is")
-    ] = 32
+    ] = 128
     max_connections: Annotated[
         int, Meta(ge=1, description="open client connections; more are told to come back")
     ] = 4096

@@ -20,7 +20,7 @@ async def test_a_loop_that_is_held_up_is_seen_to_be_late_and_to_recover() -> Non
             time.sleep(0.1)  # noqa: ASYNC251  # work that does not let go
             await asyncio.sleep(0)
         held_up = lag.late_s
-        assert held_up > 0.04
+        assert held_up > 0.02
         assert held_up > quiet
         await asyncio.sleep(1.0)
         assert lag.late_s < held_up
