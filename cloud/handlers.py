@@ -7,6 +7,7 @@ from cloud.auth import principal_of
 from cloud.domain import Call
 from cloud.wire import chat
 from cloud.wire import headers as names
+from cloud.wire.errors import InvalidRequest
 from cloud.wire.service.endpoints import deadline_of, metrics_page, readiness
 from cloud.wire.service.intake import json_response, read_body
 from cloud.wire.service.observe import record_of
@@ -72,6 +73,17 @@ async def metrics(request: Request) -> Response:
     if not cloud.settings.serves_metrics_openly:
         principal_of(request.headers, cloud.keys.current())
     return metrics_page(cloud.metrics)
+
+
+def whole_number(text: str | None, name: str, *, usual: int, most: int, digits: int, least: int = 0) -> int:
+    """A number as callers write it, of at most so many digits; `usual` where they do not. InvalidRequest."""
+    if text is None:
+        return usual
+    is_number = text.isascii() and text.isdigit() and len(text) <= digits
+    if not (is_number and least <= int(text) <= most):
+        span = f"from {least} to {most}" if least else f"up to {most}"
+        raise InvalidRequest(f"`{name}` must be a whole number {span}", param=name)
+    return int(text)
 
 
 def tenant_of(request: Request) -> str:

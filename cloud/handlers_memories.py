@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from cloud.domain import RecallQuery
 from cloud.domain_memory import Memory, NewMemory, Scope
-from cloud.handlers import cloud_of, tenant_of
+from cloud.handlers import cloud_of, tenant_of, whole_number
 from cloud.memory.remember import pieces
 from cloud.wire.errors import InvalidRequest
 from cloud.wire.service.intake import json_response, read_body
@@ -212,12 +212,7 @@ def _shown(memory: Memory) -> Mapping[str, Any]:
 
 
 def _number(request: Request, name: str, *, usual: int, most: int) -> int:
-    value = request.query_params.get(name)
-    if value is None:
-        return usual
-    if not (value.isascii() and value.isdigit() and len(value) <= 6 and 1 <= int(value) <= most):
-        raise InvalidRequest(f"`{name}` must be a whole number from 1 to {most}", param=name)
-    return int(value)
+    return whole_number(request.query_params.get(name), name, usual=usual, most=most, digits=6, least=1)
 
 
 def _seconds(value: str) -> float:

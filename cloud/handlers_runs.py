@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,15 +11,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from cloud.domain_runs import ENDED
-from cloud.handlers import cloud_of, tenant_of
+from cloud.handlers import cloud_of, tenant_of, whole_number
 from cloud.run_view import shown, step_shown
 from cloud.wire import sse
-from cloud.wire.errors import InvalidRequest, NotFound
+from cloud.wire.errors import NotFound
 from cloud.wire.service.intake import json_response
 
 _USUAL_PAGE, _LARGEST_PAGE = 50, 200
 _POLL_S = 0.2
 _KEEP_ALIVE_S = 15.0
+_number = partial(whole_number, digits=10)
 
 
 async def listed(request: Request) -> Response:
@@ -95,11 +97,3 @@ ROUTES = (
 def _event(kind: str, data: Mapping[str, Any], number: int | None) -> bytes:
     identity = b"" if number is None else f"id: {number}\n".encode()
     return b"%bevent: %b\ndata: %b\n\n" % (identity, kind.encode(), msgspec.json.encode(data))
-
-
-def _number(text: str | None, name: str, *, usual: int, most: int) -> int:
-    if text is None:
-        return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= most):
-        raise InvalidRequest(f"`{name}` must be a whole number up to {most}", param=name)
-    return int(text)

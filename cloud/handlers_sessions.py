@@ -9,8 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from cloud.domain_sessions import Session, Turn
-from cloud.handlers import cloud_of, tenant_of
-from cloud.wire.errors import InvalidRequest
+from cloud.handlers import cloud_of, tenant_of, whole_number
 from cloud.wire.service.intake import json_response
 
 _USUAL_PAGE, _LARGEST_PAGE = 50, 200
@@ -107,9 +106,4 @@ def _turn(turn: Turn) -> Mapping[str, Any]:
 
 
 def _number(request: Request, name: str, *, usual: int, most: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return usual
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= most):
-        raise InvalidRequest(f"`{name}` must be a whole number up to {most}", param=name)
-    return int(text)
+    return whole_number(request.query_params.get(name), name, usual=usual, most=most, digits=_MOST_DIGITS)

@@ -7,8 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from cloud.handlers import cloud_of, tenant_of
-from cloud.wire.errors import InvalidRequest
+from cloud.handlers import cloud_of, tenant_of, whole_number
 from cloud.wire.service.intake import json_response
 
 _USUAL_DAYS, _MOST_DAYS = 30, 366
@@ -18,10 +17,10 @@ _DAY_S = 86_400
 async def used(request: Request) -> Response:
     """By day (UTC), agent and model."""
     cloud, tenant = cloud_of(request), tenant_of(request)
-    text = request.query_params.get("days", str(_USUAL_DAYS))
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= _MOST_DAYS):
-        raise InvalidRequest(f"`days` must be a whole number from 1 to {_MOST_DAYS}", param="days")
-    found = await cloud.ledger.usage(tenant, days=int(text))
+    days = whole_number(
+        request.query_params.get("days"), "days", usual=_USUAL_DAYS, most=_MOST_DAYS, digits=3, least=1
+    )
+    found = await cloud.ledger.usage(tenant, days=days)
     budget = cloud.budgets.of(tenant)
     return json_response(
         {

@@ -1,11 +1,11 @@
 """Opens the ledger, and has what it gathers written."""
 
 import asyncio
-import contextlib
 from contextlib import AsyncExitStack
 
 from cloud.adapters.database import Database
 from cloud.adapters.sql_ledger import FLUSH_S, SqlLedger
+from cloud.background import keep_running
 from cloud.wire.service.observe import Log
 
 
@@ -20,13 +20,6 @@ async def open_ledger(database: Database, log: Log, stack: AsyncExitStack) -> Sq
             except Exception as error:  # it is still gathered: the next time, then
                 log.event("usage_not_written", error=type(error).__name__)
 
-    task = asyncio.create_task(flush())
-
-    async def stopped() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        await ledger.flush()
-
-    stack.push_async_callback(stopped)
+    stack.push_async_callback(ledger.flush)  # after the last of it: the stack closes backwards
+    keep_running(stack, flush())
     return ledger

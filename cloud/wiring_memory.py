@@ -9,6 +9,7 @@ from cloud.adapters.database import Database
 from cloud.adapters.sql_memories import SqlMemories
 from cloud.adapters.sql_memory_subjects import SqlMemorySubjects
 from cloud.adapters.sql_sessions import SqlSessions
+from cloud.background import keep_running
 from cloud.memory.ranker import read_weights
 from cloud.memory.remember import Ingest, LongTermMemory
 from cloud.settings import CloudSettings
@@ -62,12 +63,5 @@ async def open_memory(
                 await database.scrub()
 
     for work in (remember(), sweep()):
-        task = asyncio.create_task(work)
-        stack.push_async_callback(_stopped, task)
+        keep_running(stack, work)
     return opened
-
-
-async def _stopped(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

@@ -1,16 +1,14 @@
 """Opens the store of runs, and what goes on with them when a process has died."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
 
 from cloud.adapters.database import Database
 from cloud.adapters.dbos_runs import DbosRuns, open_dbos_runs
 from cloud.adapters.run_workers import RunWorkers
 from cloud.adapters.task_runs import TaskRuns
+from cloud.background import keep_running
 from cloud.ports import RunWork
 from cloud.settings import CloudSettings
 from cloud.wire.service.observe import Log
@@ -39,8 +37,8 @@ async def open_runs(
     )
     if settings.process_role != "api":
         await workers.beat()  # before the first run is taken up: its process must be known to die
-        _keep_running(stack, workers.watch(durable.take_over))
-        _keep_running(stack, _sweep(durable, settings.run_ttl_s, log))
+        keep_running(stack, workers.watch(durable.take_over))
+        keep_running(stack, _sweep(durable, settings.run_ttl_s, log))
     return durable
 
 
@@ -51,14 +49,3 @@ async def _sweep(runs: DbosRuns, ttl_s: float, log: Log) -> None:
             await runs.drop_before(time.time() - ttl_s)
         except Exception as error:  # tried again; what is too old stays a while longer
             log.event("runs_not_swept", error=type(error).__name__)
-
-
-def _keep_running(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-
-    async def stopped() -> None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    stack.push_async_callback(stopped)

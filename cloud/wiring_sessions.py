@@ -1,7 +1,5 @@
 """Opens what keeps conversations: store, leases, token counters, the background that folds turns."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from cloud.adapters.database import Database
 from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.adapters.tokens import ByteTokens, tokens_of_file, tokens_of_vocabulary
+from cloud.background import keep_running
 from cloud.catalog import Catalog, CatalogFile, LocalConfig
 from cloud.conversations import Conversations, PromptLimits
 from cloud.memory.compact import Compactor
@@ -79,7 +78,7 @@ async def open_sessions(
     )
     stack.push_async_callback(leases.close)
     if settings.process_role != "api":
-        stack.push_async_callback(_stopped, asyncio.create_task(compactor.run()))
+        keep_running(stack, compactor.run())
     return Sessions(
         answering=Conversations(
             inner=inner,
@@ -141,9 +140,3 @@ def _of_local(config: LocalConfig) -> Tokens:
     except UpstreamUnavailable:  # its provider says so when it is opened
         return ByteTokens()
     return tokens_of_vocabulary(read_vocabulary(path))
-
-
-async def _stopped(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task

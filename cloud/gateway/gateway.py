@@ -17,7 +17,8 @@ from dataclasses import replace
 from cloud.domain import Call, Model
 from cloud.gateway.attempt import attempt
 from cloud.gateway.commitment import Said, continuation, joined
-from cloud.gateway.hedge import HedgeBudget, Runner, first_to_begin
+from cloud.gateway.extra_calls import ExtraCalls
+from cloud.gateway.hedge import Runner, first_to_begin
 from cloud.gateway.policy import GatewayLimits, disposition, is_larger, line_up, wait_s
 from cloud.ports import Provider
 from cloud.wire.errors import DeadlineExceeded, UpstreamBroken, UpstreamUnavailable, WaysideError
@@ -25,23 +26,6 @@ from cloud.wire.service.breaker import Breakers
 
 Note = Callable[[str, Mapping[str, str]], None]
 """Told of `retry`, `failover`, `hedge` and `continued` on the way, with the model and the error."""
-
-
-class RetryBudget:
-    """Retries that calls have earned, so that an ailing provider is not asked twice by everybody."""
-
-    def __init__(self, limits: GatewayLimits) -> None:
-        self._limits = limits
-        self._saved = limits.retry_reserve
-
-    def earn(self) -> None:
-        self._saved = min(self._limits.retry_reserve, self._saved + self._limits.retry_share)
-
-    def spend(self) -> bool:
-        if self._saved < 1:
-            return False
-        self._saved -= 1
-        return True
 
 
 class Gateway:
@@ -64,8 +48,8 @@ class Gateway:
         self._limits = limits
         self._patience_s = patience_s
         self._note = note
-        self._retries = RetryBudget(limits)
-        self._hedges = HedgeBudget(limits.hedge_share)
+        self._retries = ExtraCalls(limits.retry_share, most=limits.retry_reserve, saved=limits.retry_reserve)
+        self._hedges = ExtraCalls(limits.hedge_share)
 
     async def complete(self, call: Call) -> AsyncGenerator[bytes]:
         self._retries.earn()

@@ -11,24 +11,6 @@ from cloud.gateway.commitment import Said
 from cloud.wire.errors import WaysideError
 
 
-class HedgeBudget:
-    """Second calls that the calls so far have earned: at most a share of them."""
-
-    def __init__(self, share: float, *, reserve: float = 1.0) -> None:
-        self._share = share
-        self._most = max(1.0, reserve)
-        self._saved = 0.0
-
-    def earn(self) -> None:
-        self._saved = min(self._most, self._saved + self._share)
-
-    def spend(self) -> bool:
-        if self._saved < 1:
-            return False
-        self._saved -= 1
-        return True
-
-
 @dataclass(kw_only=True, slots=True)
 class Runner:
     """An answer that may win."""

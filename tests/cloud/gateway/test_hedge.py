@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from cloud.domain import Call, Model
+from cloud.gateway.extra_calls import ExtraCalls
 from cloud.gateway.gateway import Gateway
-from cloud.gateway.hedge import HedgeBudget
 from cloud.gateway.policy import GatewayLimits
 from cloud.wire.errors import UpstreamUnavailable
 from cloud.wire.service.breaker import BreakerLimits, Breakers
@@ -98,7 +98,7 @@ async def test_at_most_a_tenth_of_all_calls_are_asked_twice() -> None:
 
 
 def test_the_budget_does_not_save_up_a_burst() -> None:
-    budget = HedgeBudget(0.1)
+    budget = ExtraCalls(0.1)
     for _ in range(1000):
         budget.earn()
     assert budget.spend()
