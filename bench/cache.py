@@ -12,13 +12,13 @@ import numpy as np
 from bench.cache_peers import PEERS
 from edge.adapters.onnx_encoder import Network
 from edge.bounds import share
-from edge.bundle import read_bundle
 from edge.domain import Candidate, StoredAnswer, Verified
 from edge.personal import is_personal, is_time_dependent
 from edge.settings import EdgeSettings
 from edge.standalone import stands_alone
 from edge.verifier import GuardedVerifier
 from edge.verifier_bundle import PairNetwork, read_verifier
+from models.reading.bundle import read_bundle
 
 COSINES: Final = (0.75, 0.80, 0.85, 0.90, 0.95)
 """Thresholds that caches by cosine alone are run with."""

@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.tables import Bar, table
+from cloud.memory.embedding import read_as
 from cloud.memory.passages import Passage, Passages
 from cloud.memory.ranker import Weights, rank, read_weights
 from cloud.memory.retrieve import episodes, newest_first
-from edge.adapters.onnx_encoder import Network
-from edge.bundle import read_bundle
 from edge.settings import EdgeSettings
+from models.reading.bundle import read_bundle
+from models.reading.reader import Reader
 
 Embed = Callable[[str], npt.NDArray[np.float32]]
 
@@ -115,13 +116,8 @@ def _conversation(sample: dict[str, Any], index: int) -> Conversation:
 
 def open_embedder() -> tuple[Embed, Callable[[str], int]]:
     """The edge's own encoder, and how its tokenizer counts."""
-    network = Network(read_bundle(EdgeSettings().bundle_path))
-    output = network.bundle.manifest.embedding.output
-
-    def embed(text: str) -> npt.NDArray[np.float32]:
-        return network.read(text).outputs[output].astype(np.float32)
-
-    return embed, network.count
+    reader = Reader(read_bundle(EdgeSettings().bundle_path))
+    return reader.embed, reader.count
 
 
 def measure(
@@ -173,7 +169,7 @@ def measure(
 def filled(rows: Sequence[Passage], embed: Embed | None) -> Passages:
     passages = Passages()
     for passage in rows:
-        vector = embed(f"{passage.speaker}: {passage.text}") if embed is not None else None
+        vector = embed(read_as(speaker=passage.speaker, text=passage.text)) if embed is not None else None
         passages.add(passage, vector)
     return passages
 

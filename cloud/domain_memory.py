@@ -70,6 +70,19 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Behind:
+    """An owner with memories that a bundle has not read."""
+
+    tenant: str
+    scope: Scope
+    owner: str
+    incarnation: str
+    last_seq: int
+    """What the owner's newest change has; memories up to `through` are read."""
+    through: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stamp:
     """Where an owner's memories stand: it differs whenever they do."""
 

@@ -3,9 +3,12 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
 from cloud.domain_accounting import Budget, Cost, Reserved
-from cloud.domain_memory import Memory, NewMemory, Scope, Stamp
+from cloud.domain_memory import Behind, Memory, NewMemory, Scope, Stamp
 from cloud.domain_runs import Run, RunEnd, RunSpec
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.answers import Usage
@@ -167,6 +170,42 @@ class MemoryStore(Protocol):
 
     async def ingested_through(self, tenant: str, session: str) -> int:
         """The last turn of a session that is remembered; 0 before the first."""
+        ...
+
+
+class Embedder(Protocol):
+    """Text to unit-norm vectors of one embedding space."""
+
+    @property
+    def identity(self) -> str:
+        """Of the space: vectors of another must not be compared with these."""
+        ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    async def embed(self, text: str) -> npt.NDArray[np.float32]:
+        """Shape (dimensions,)."""
+        ...
+
+
+class MemoryVectors(Protocol):
+    """Embeddings of memories, each for the bundle that made it; they go with their memories."""
+
+    async def behind(self, bundle: str) -> tuple[Behind, ...]:
+        """Some of the owners with memories the bundle has not read."""
+        ...
+
+    async def put(
+        self, owner: Behind, bundle: str, *, through: int, vectors: Sequence[tuple[str, bytes]]
+    ) -> None:
+        """Keeps vectors by memory id, and that all up to `through` are read."""
+        ...
+
+    async def since(
+        self, tenant: str, scope: Scope, owner: str, bundle: str, *, seq: int, up_to: int
+    ) -> tuple[int, tuple[tuple[str, bytes], ...]]:
+        """How far this page reaches, at most `up_to`, and vectors by memory id of what came after `seq`."""
         ...
 
 

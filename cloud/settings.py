@@ -8,6 +8,8 @@ from msgspec import Meta
 from cloud.wire.service.cli import default_keys_file
 from cloud.wire.service.settings import Secret, ServiceSettings
 
+_SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "general"
+
 
 class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8090
@@ -154,7 +156,16 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
         str, Meta(description="model of the catalog that summarizes; `auto` for its default")
     ] = "auto"
 
-    # tools
+    # Long-term memory
+    memory_search: Annotated[
+        Literal["hybrid", "words"],
+        Meta(description="how memories are found: by words and meaning, or by `words` alone"),
+    ] = "hybrid"
+    memory_bundle: Annotated[
+        Path | None, Meta(description="bundle that embeds memories; if unset, the one that is shipped")
+    ] = None
+
+    # Tools
     tools_file: Annotated[
         Path | None, Meta(description="TOML file of databases and MCP servers that agents may use")
     ] = None
@@ -169,6 +180,10 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
     def database(self) -> str:
         """The database's URL."""
         return self.database_url.reveal() or f"sqlite:///{(self.data_dir / 'cloud.db').absolute()}"
+
+    @property
+    def memory_bundle_path(self) -> Path:
+        return self.memory_bundle or _SHIPPED_BUNDLE
 
     @property
     def keys_path(self) -> Path:

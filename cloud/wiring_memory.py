@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from cloud.adapters.database import Database
+from cloud.adapters.onnx_embedder import OnnxEmbedder
 from cloud.adapters.sql_memories import SqlMemories
 from cloud.adapters.sql_memory_subjects import SqlMemorySubjects
+from cloud.adapters.sql_memory_vectors import SqlMemoryVectors
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.background import keep_running
+from cloud.memory.embedding import Embedding
 from cloud.memory.ranker import read_weights
 from cloud.memory.remember import Ingest, LongTermMemory
 from cloud.settings import CloudSettings
@@ -17,6 +20,8 @@ from cloud.wire.service.observe import Log
 
 _SWEEP_S = 60.0
 _MOST_WAITING = 10_000
+_EMBED_POLL_S = 5.0
+_DROP_OTHERS_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,11 +42,16 @@ class OpenedMemory:
 async def open_memory(
     settings: CloudSettings, database: Database, log: Log, stack: AsyncExitStack
 ) -> OpenedMemory:
-    store = SqlMemories(database)
+    has_new = asyncio.Event()
+    store, vectors = SqlMemories(database, on_change=has_new.set), SqlMemoryVectors(database)
+    embedder: OnnxEmbedder | None = None
+    if settings.memory_search == "hybrid":
+        embedder = await OnnxEmbedder.open(settings.memory_bundle_path)
+        stack.callback(embedder.close)
     opened = OpenedMemory(
         store=store,
         subjects=SqlMemorySubjects(database),
-        recall=LongTermMemory(store, weights=read_weights()),
+        recall=LongTermMemory(store, weights=read_weights(), vectors=vectors, embedder=embedder),
         _waiting=asyncio.Queue(_MOST_WAITING),
     )
     sessions = SqlSessions(database, lease_s=settings.session_lease_s, compaction_at=settings.compaction_at)
@@ -64,4 +74,33 @@ async def open_memory(
 
     for work in (remember(), sweep()):
         keep_running(stack, work)
+    if embedder is not None:
+        keep_running(stack, _embed(Embedding(store, vectors, embedder), has_new, log))
+        keep_running(stack, _drop_vectors_of_others(vectors, embedder.identity, log))
     return opened
+
+
+async def _embed(embedding: Embedding, has_new: asyncio.Event, log: Log) -> None:
+    while True:
+        has_new.clear()
+        try:
+            done = await embedding.step()
+        except Exception as error:
+            # What was not read is still behind, and is found again.
+            log.event("memories_not_embedded", error=type(error).__name__)
+            done = 0
+        if not done:
+            # Whatever other processes write, and what failed, is found without being told.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(has_new.wait(), _EMBED_POLL_S)
+
+
+async def _drop_vectors_of_others(vectors: SqlMemoryVectors, bundle: str, log: Log) -> None:
+    """Once whatever bundle came before has had an hour to leave with its processes."""
+    while True:
+        await asyncio.sleep(_DROP_OTHERS_S)
+        try:
+            if not await vectors.behind(bundle):
+                await vectors.drop_others(bundle)
+        except Exception as error:
+            log.event("vectors_not_dropped", error=type(error).__name__)

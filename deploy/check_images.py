@@ -130,10 +130,10 @@ def check_files(name: str, image: Image) -> None:
 def belongs(name: str, path: Path) -> bool:
     """Whether a file of ours may be in that image; bytecode counts as its source."""
     code = path.parent.parent / path.name if path.parent.name == "__pycache__" else path
-    if name == "cloud":
-        return code.is_relative_to("/app/cloud")
-    is_package_itself = code.parent == Path("/app/cloud") and code.name.startswith("__init__.")
-    folders = ("/app/edge", "/app/cloud/wire", "/app/models/bundles")
+    packages = ("/app/cloud", "/app/models")
+    is_package_itself = str(code.parent) in packages and code.name.startswith("__init__.")
+    ours = ("/app/cloud",) if name == "cloud" else ("/app/edge", "/app/cloud/wire")
+    folders = (*ours, "/app/models/reading", "/app/models/bundles")
     return is_package_itself or any(code.is_relative_to(folder) for folder in folders)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-from edge.bundle import MANIFEST, MODEL, TOKENIZER, BundleRefused, sha256
+from models.reading.bundle import MANIFEST, MODEL, TOKENIZER, BundleRefused, sha256
 
 VERIFIER_SCHEMA: Final = 1
 

@@ -21,7 +21,6 @@ from edge.adapters.onnx_verifier import OnnxVerifier
 from edge.adapters.usearch_semantic import UsearchSemantic
 from edge.bounded_encoder import BoundedEncoder
 from edge.breaker import BreakingUpstream
-from edge.bundle import BundleRefused
 from edge.coalescing import CoalescingUpstream
 from edge.error_budget import BY_RULE, Bin, ErrorBudget
 from edge.feedback import Feedback
@@ -40,6 +39,7 @@ from edge.telemetry import EdgeMetrics
 from edge.verifier import GuardedVerifier
 from edge.watched_routes import WatchedRoutes
 from edge.wiring_limits import open_budget, open_quotas
+from models.reading.bundle import BundleRefused
 
 _GIVES_UP_WITH = 0.9
 """Share of the first-byte limit after which a passed deadline counts against the upstream."""

@@ -11,8 +11,15 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from edge.adapters.onnx_encoder import FloatArray, Network
-from edge.bundle import (
+from edge.adapters.onnx_encoder import Network
+from models.attach import attach
+from models.calibrate import fit_logistic, fit_temperature, threshold
+from models.card import card
+from models.dataset import Collection, Example, collect, data_directory, share
+from models.export import Served, export_int8, parity, torch_parity
+from models.licences import BASE, licence
+from models.network import DIMENSIONS, base_directory, token_ids, tokenizer, window
+from models.reading.bundle import (
     MANIFEST,
     MODEL,
     SCHEMA_VERSION,
@@ -25,13 +32,7 @@ from edge.bundle import (
     read_bundle,
     sha256,
 )
-from models.attach import attach
-from models.calibrate import fit_logistic, fit_temperature, threshold
-from models.card import card
-from models.dataset import Collection, Example, collect, data_directory, share
-from models.export import Served, export_int8, parity, torch_parity
-from models.licences import BASE, licence
-from models.network import DIMENSIONS, base_directory, token_ids, tokenizer, window
+from models.reading.reader import FloatArray
 from models.readout import gather, load_student
 from models.recipe import Recipe
 from models.restore import restore

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import read_bundle
 from models.dataset import (
     HELD_OUT_SUBJECTS,
     REAL,
@@ -27,6 +26,7 @@ from models.fit import fit, write_bundle
 from models.metrics import Floats, average_recovered_gap, bootstrap_gap
 from models.progress import progress
 from models.quora import quora_auc
+from models.reading.bundle import read_bundle
 from models.rows import IntentRow
 from models.strangers import strangers
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from edge.bundle import Manifest
+from models.reading.bundle import Manifest
 
 INTENDED: Final = {
     "general": "Routes requests to an assistant by ten tasks, and gives complexity, injection and tool need.",

@@ -10,7 +10,7 @@ import msgspec
 
 from cloud.memory.extractor import WEIGHTS_FILE
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import BundleRefused, read_bundle
+from models.reading.bundle import BundleRefused, read_bundle
 from models.rows import DataRefused
 
 HERE: Final = Path(__file__).parent

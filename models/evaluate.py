@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.adapters.onnx_encoder import Network, probabilities
-from edge.bundle import Head
 from models.calibrate import KEPT
 from models.metrics import (
     Floats,
@@ -23,6 +22,7 @@ from models.metrics import (
 )
 from models.noise import noisy
 from models.progress import progress
+from models.reading.bundle import Head
 from models.rows import OUT_OF_SCOPE, IntentRow, refuse
 
 COVERAGES: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

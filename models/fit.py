@@ -12,13 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import MANIFEST, MODEL, TOKENIZER, Head, Manifest, Scope, Source, read_bundle, sha256
 from models.calibrate import fit_logistic, fit_temperature, threshold
 from models.graft import with_head
 from models.logistic import Linear, fit_linear, softmax
 from models.metrics import Floats, Integers
 from models.noise import noisy
 from models.progress import progress
+from models.reading.bundle import (
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    Head,
+    Manifest,
+    Scope,
+    Source,
+    read_bundle,
+    sha256,
+)
 from models.report import FitReport, fit_report
 from models.rows import OUT_OF_SCOPE, DataRefused, IntentRow, check_counts, read_intents
 

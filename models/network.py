@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, normalizers
 from torch import Tensor, nn
 from transformers import AutoModel
 
-from edge.bundle import Window, cut
+from models.reading.bundle import Window, cut
 
 DIMENSIONS: Final = 384
 MIDDLE_LAYER: Final = 4

@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from edge.bundle import Window
 from models.dataset import Collection, Example, share
 from models.network import Student, base_directory, batch, device, freeze, token_ids, tokenizer, window
 from models.noise import noisy
+from models.reading.bundle import Window
 from models.recipe import Recipe
 
 CHECKPOINT_STEPS: Final = 200

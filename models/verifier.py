@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import MODEL, TOKENIZER, read_bundle, sha256
 from edge.guards import hard_difference
 from edge.verifier_bundle import VERIFIER_SCHEMA, CalibrationBin, PairNetwork, VerifierManifest, read_verifier
 from models.calibrate import fit_logistic
@@ -24,6 +23,7 @@ from models.licences import BASE
 from models.metrics import auroc
 from models.network import base_directory
 from models.pairs import Pair, collect_pairs
+from models.reading.bundle import MODEL, TOKENIZER, read_bundle, sha256
 
 HERE: Final = Path(__file__).parent
 RUN: Final = HERE / "runs" / "verifier"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from bench import cache, cache_plot, cache_report, progress
 from bench.reporting import CannotRun, Commands, Report, command
-from edge.bundle import BundleRefused
 from edge.settings import EdgeSettings
+from models.reading.bundle import BundleRefused
 
 
 def add(commands: Commands) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench import memory, progress
 from bench.reporting import CannotRun, Commands, Report, command
-from edge.bundle import BundleRefused
+from models.reading.bundle import BundleRefused
 
 
 def add(commands: Commands) -> None:

@@ -19,7 +19,10 @@ _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _LOCK = 0x57415953
 """Of PostgreSQL's advisory locks the one that whoever changes the schema holds."""
 
-_HOLDING_WORDS = "memories, memory_owners, turns, session_states, sessions, idempotent_answers"
+_HOLDING_WORDS = (
+    "memories, memory_owners, memory_vectors, memory_embedded, turns, session_states, sessions, "
+    "idempotent_answers"
+)
 """Tables with what people said, or their names."""
 
 _DISK_FULL = "53100"

@@ -36,8 +36,16 @@ class SqlMemories:
     What belongs to another tenant is not there.
     """
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_change` is told when there is something new to read."""
         self._database = database
+        self._on_change = on_change
         self._clock = clock
 
     async def add(self, tenant: str, memories: Sequence[NewMemory]) -> tuple[str, ...]:
@@ -61,6 +69,7 @@ class SqlMemories:
                     _SAME, {"tenant": tenant, "scope": scope, "owner": owner, "hashes": hashes}
                 )
                 ids |= {(scope, owner, digest): memory for memory, digest in found.all()}
+        self._on_change()
         return tuple(ids[memory.scope, memory.owner, memory.content_hash] for memory in memories)
 
     async def revise(self, tenant: str, memory: str, new_text: str, *, valid_from: float | None) -> Memory:
@@ -103,6 +112,7 @@ class SqlMemories:
                 await connection.execute(INSERT, row_of(tenant, fresh, digest=digest, seq=last))
             ).rowcount:
                 raise InvalidRequest("another memory of the same owner says just that", param="text")
+        self._on_change()
         return fresh
 
     async def history(self, tenant: str, memory: str) -> tuple[Memory, ...]:

@@ -23,6 +23,8 @@ _TIME: Final = re.compile(
 _NUMBER: Final = re.compile(
     r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twice|couple|dozen)\b", re.IGNORECASE
 )
+MOSTLY: Final = 0.9
+"""Share of the passages whose embedding must be known before any is compared."""
 _NAME: Final = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
 
 
@@ -88,6 +90,8 @@ class Passages:
         self._from, self._until = Growing(np.float64), Growing(np.float64)
         self._expires = Growing(np.float64)
         self._vectors: Growing[np.float32] | None = None
+        """Zeros for those whose embedding is not known yet."""
+        self._embedded = 0
         self._lengths: Lengths | None = None
 
     def __len__(self) -> int:
@@ -104,7 +108,7 @@ class Passages:
         until: float | None = None,
         expires: float | None = None,
     ) -> None:
-        """`vector`: its embedding, unit norm; all passages have one or none has.
+        """`vector`: its embedding, unit norm; `embed` gives it later.
 
         `until`: when another version took its place, `expires`: when it is to be forgotten, Unix seconds.
         """
@@ -130,11 +134,21 @@ class Passages:
         self._until.append(np.inf if until is None else until)
         self._expires.append(np.inf if expires is None else expires)
         self._link(row, passage)
+        if self._vectors is not None:
+            self._vectors.append(np.zeros(self.dimensions, dtype=np.float32))
         if vector is not None:
-            if self._vectors is None:
-                self._vectors = Growing(np.float32, width=len(vector))
-            self._vectors.append(vector)
+            self.embed(passage.id, vector)
         self._lengths = None
+
+    def embed(self, identity: str, vector: npt.NDArray[np.float32]) -> None:
+        """Its embedding, unit norm, once it is known. All must be of one space."""
+        if self._vectors is None:
+            self._vectors = Growing(np.float32, width=len(vector))
+            for _ in self.rows:
+                self._vectors.append(np.zeros(len(vector), dtype=np.float32))
+        row = self._vectors.all[self._row_of[identity]]
+        self._embedded += not row.any()
+        row[:] = vector
 
     def end(self, identity: str, at: float) -> None:
         """Another version of it holds from then on, Unix seconds."""
@@ -159,6 +173,9 @@ class Passages:
             self._before.all[row] = self._after.all[row] = -1
             self._until.all[row] = self._expires.all[row] = -np.inf
             self.rows[row] = Passage(id="", group="", text="")
+            if self._vectors is not None:
+                self._embedded -= bool(self._vectors.all[row].any())
+                self._vectors.all[row] = 0
             self.gone += 1
             self._lengths = None
 
@@ -168,6 +185,11 @@ class Passages:
         if as_of is None:
             return np.asarray(kept & (self._until.all == np.inf))
         return np.asarray(kept & (self._from.all <= as_of) & (self._until.all > as_of))
+
+    @property
+    def dimensions(self) -> int:
+        """Of the embeddings; 0 where there are none."""
+        return 0 if self._vectors is None else self._vectors.all.shape[1]
 
     def until(self, row: int) -> float | None:
         """When another version took its place, Unix seconds; None for one that holds."""
@@ -215,8 +237,13 @@ class Passages:
         return self._lengths
 
     def similarities(self, vector: npt.NDArray[np.float32]) -> Floats | None:
-        """Cosine of each passage with a unit vector, or None where there are no embeddings."""
-        return None if self._vectors is None else np.asarray(self._vectors.all @ vector, dtype=np.float32)
+        """Cosine of each passage with a unit vector, 0 where its embedding is not known yet.
+
+        None while too few are known to compare passages by them.
+        """
+        if self._vectors is None or self._embedded < MOSTLY * (len(self) - self.gone):
+            return None
+        return np.asarray(self._vectors.all @ vector, dtype=np.float32)
 
     def around(self, row: int, *, each_side: int, visible: npt.NDArray[np.bool_] | None = None) -> list[int]:
         """The row with up to so many neighbours each side that are visible, in order."""

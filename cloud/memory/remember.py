@@ -9,10 +9,12 @@ from typing import Final
 
 from cloud.domain import Episode, RecallQuery
 from cloud.domain_memory import TURNS_OF, Memory, NewMemory, Scope, Stamp
+from cloud.memory.embedding import unpacked
+from cloud.memory.lexical import Floats
 from cloud.memory.passages import Passage, Passages
 from cloud.memory.ranker import Weights, rank
 from cloud.memory.retrieve import Found, episodes, newest_first
-from cloud.ports import MemoryStore, SessionStore
+from cloud.ports import Embedder, MemoryStore, MemoryVectors, SessionStore
 from cloud.wire.chat import Message
 
 MOST_OWNERS: Final = 256
@@ -20,6 +22,7 @@ MOST_OWNERS: Final = 256
 MOST_BYTES: Final = 512 * 2**20
 """What their passages may take together, by our estimate."""
 BYTES_A_PASSAGE: Final = 1100
+BYTES_A_DIMENSION: Final = 4
 BYTES_A_CHARACTER: Final = 3
 """A passage's share of the index, and of each character of its text with the postings of its words."""
 MOST_GONE: Final = 0.25
@@ -35,11 +38,18 @@ class _Ready:
 
     stamp: Stamp = field(default_factory=Stamp)
     passages: Passages = field(default_factory=Passages)
+    embedded: int = 0
+    """Of the owner's changes: up to here the passages have their embeddings."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def forget(self) -> None:
+        self.stamp, self.passages, self.embedded = Stamp(), Passages(), 0
 
     @property
     def size_bytes(self) -> int:
-        return BYTES_A_PASSAGE * len(self.passages) + BYTES_A_CHARACTER * self.passages.characters
+        return (BYTES_A_PASSAGE + BYTES_A_DIMENSION * self.passages.dimensions) * len(
+            self.passages
+        ) + BYTES_A_CHARACTER * self.passages.characters
 
 
 class LongTermMemory:
@@ -50,17 +60,22 @@ class LongTermMemory:
         store: MemoryStore,
         *,
         weights: Weights,
+        vectors: MemoryVectors | None = None,
+        embedder: Embedder | None = None,
         clock: Callable[[], float] = time.time,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._store = store
         self._weights = weights
+        self._vectors = vectors
+        self._embedder = embedder
         self._clock = clock
         self._most_bytes = most_bytes
         self._ready: dict[tuple[str, Scope, str], _Ready] = {}
 
     async def recall(self, query: RecallQuery) -> tuple[Episode, ...]:
         """Of every scope the query's owner may see; a scope's best first, scopes by their best."""
+        vector: Floats | None = None
         found: list[Episode] = []
         for scope, owner in _visible(query):
             key = (query.tenant, scope, owner)
@@ -69,16 +84,18 @@ class LongTermMemory:
             async with ready.lock:
                 await self._renew(ready, *key)
                 if len(ready.passages):
-                    found += await asyncio.to_thread(self._search, ready.passages, query)
+                    if vector is None and ready.passages.dimensions and self._embedder is not None:
+                        vector = await self._embedder.embed(query.text)
+                    found += await asyncio.to_thread(self._search, ready.passages, query, vector)
                 elif not ready.stamp.last_seq:
                     self._ready.pop(key, None)
             self._make_room()
         found.sort(key=lambda episode: -episode.score)
         return tuple(found[: query.limit])
 
-    def _search(self, passages: Passages, query: RecallQuery) -> list[Episode]:
+    def _search(self, passages: Passages, query: RecallQuery, vector: Floats | None) -> list[Episode]:
         visible = passages.visible(as_of=query.as_of, now=self._clock())
-        rows, scores = rank(passages, query.text, None, self._weights, visible=visible)
+        rows, scores = rank(passages, query.text, vector, self._weights, visible=visible)
         by_row = dict(zip(rows.tolist(), scores.tolist(), strict=True))
         order = newest_first(passages, rows.tolist())
         told = episodes(passages, order, [by_row[row] for row in order], limit=query.limit, visible=visible)
@@ -87,10 +104,32 @@ class LongTermMemory:
     async def _renew(self, ready: _Ready, tenant: str, scope: Scope, owner: str) -> None:
         """Takes in what changed since the stamp it has."""
         stamp = await self._store.stamp(tenant, scope, owner)
-        if stamp == ready.stamp:
-            return
+        if stamp != ready.stamp:
+            await self._take_in(ready, stamp, tenant, scope, owner)
+        if self._vectors is not None and self._embedder is not None and ready.embedded < stamp.last_seq:
+            await self._embed(ready, self._vectors, self._embedder, tenant, scope, owner)
+
+    async def _embed(
+        self,
+        ready: _Ready,
+        vectors: MemoryVectors,
+        embedder: Embedder,
+        tenant: str,
+        scope: Scope,
+        owner: str,
+    ) -> None:
+        while True:
+            through, kept = await vectors.since(
+                tenant, scope, owner, embedder.identity, seq=ready.embedded, up_to=ready.stamp.last_seq
+            )
+            if through <= ready.embedded:
+                return
+            await asyncio.to_thread(_embed, ready.passages, kept, embedder.dimensions)
+            ready.embedded = through
+
+    async def _take_in(self, ready: _Ready, stamp: Stamp, tenant: str, scope: Scope, owner: str) -> None:
         if stamp.incarnation != ready.stamp.incarnation:
-            ready.stamp, ready.passages = Stamp(), Passages()
+            ready.forget()
         known, seq = ready.stamp, ready.stamp.last_seq
         while fresh := await self._store.since(tenant, scope, owner, seq=seq):
             await asyncio.to_thread(_take_in, ready.passages, [memory for _, memory in fresh])
@@ -100,8 +139,8 @@ class LongTermMemory:
             kept = await self._store.ids(tenant, scope, owner)
             await asyncio.to_thread(ready.passages.take_out, kept)
             if ready.passages.gone > MOST_GONE * len(ready.passages):
-                ready.stamp, ready.passages = Stamp(), Passages()
-                await self._renew(ready, tenant, scope, owner)
+                ready.forget()
+                await self._take_in(ready, stamp, tenant, scope, owner)
                 return
         ready.stamp = stamp
 
@@ -211,6 +250,13 @@ def _take_in(passages: Passages, memories: Sequence[Memory]) -> None:
             until=memory.valid_until,
             expires=memory.expires_at,
         )
+
+
+def _embed(passages: Passages, kept: Sequence[tuple[str, bytes]], dimensions: int) -> None:
+    for identity, one in kept:
+        vector = unpacked(one, dimensions=dimensions)
+        if vector is not None and identity in passages:
+            passages.embed(identity, vector)
 
 
 def _episode(passages: Passages, found: Found) -> Episode:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.adapters.onnx_encoder import OnnxEncoder
-from edge.bundle import MANIFEST, BundleRefused
+from models.reading.bundle import MANIFEST, BundleRefused
 
 _RECHECK_S = 1.0
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.bundle import MANIFEST, MODEL, BundleRefused, Window, cut, read_bundle
+from models.reading.bundle import MANIFEST, MODEL, BundleRefused, Window, cut, read_bundle
 
 GENERAL = Path(__file__).parents[2] / "models" / "bundles" / "general"
 

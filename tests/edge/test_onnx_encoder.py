@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.adapters.onnx_encoder import Network, OnnxEncoder, probabilities
-from edge.bundle import MANIFEST, BundleRefused, Head, read_bundle
+from models.reading.bundle import MANIFEST, BundleRefused, Head, read_bundle
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from edge.adapters.onnx_verifier import OnnxVerifier
-from edge.bundle import BundleRefused
 from edge.settings import EdgeSettings
 from edge.verifier_bundle import PairNetwork, read_verifier
+from models.reading.bundle import BundleRefused
 
 
 @pytest.fixture(scope="module")

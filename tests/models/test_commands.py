@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import read_bundle
 from models.commands import main
+from models.reading.bundle import read_bundle
 
 ROOT = Path(__file__).parents[2]
 GENERAL = ROOT / "models" / "bundles" / "general"

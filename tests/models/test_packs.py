@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from edge.adapters.onnx_encoder import Network
-from edge.bundle import read_bundle
 from models.card import card
 from models.dataset import collect, data_directory
 from models.leakage import crossings
 from models.noise import noisy
+from models.reading.bundle import read_bundle
 from models.rows import read_intents
 from models.strangers import strangers
 
