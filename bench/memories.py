@@ -1,4 +1,8 @@
-"""What writing and searching cost when one tenant has a great many memories: made up, seeded, interleaved."""
+"""What writing and searching cost when one tenant has a great many memories: made up, seeded, interleaved.
+
+Their embeddings are made up as well, which costs a search the same; questions and new memories are read
+by the encoder.
+"""
 
 import asyncio
 import random
@@ -8,17 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 from sqlalchemy import make_url
 
 from bench.figures import percentile
 from bench.progress import Bar
 from bench.tables import Bar as Promise
 from cloud.adapters.database import open_database
+from cloud.adapters.onnx_embedder import OnnxEmbedder
 from cloud.adapters.sql_memories import SqlMemories
+from cloud.adapters.sql_memory_vectors import SqlMemoryVectors
 from cloud.domain import RecallQuery
 from cloud.domain_memory import NewMemory
+from cloud.memory.embedding import Embedding, packed
 from cloud.memory.ranker import read_weights
 from cloud.memory.remember import LongTermMemory
+from cloud.settings import CloudSettings
 
 WRITE_MS: Final = 30.0
 SEARCH_MS: Final = 40.0
@@ -77,7 +86,12 @@ async def _measure(url: str, *, count: int, searches: int, shown: Bar, seed: int
             await store.add(TENANT, kept[first : first + BATCH])
             shown.reached(min(count, first + BATCH))
         filled_s = time.perf_counter() - began
-        recall = LongTermMemory(store, weights=read_weights())
+        embedder = await OnnxEmbedder.open(CloudSettings().memory_bundle_path)
+        vectors = SqlMemoryVectors(database)
+        shown.begin(f"{name}: embeddings")
+        await _embed(store, vectors, embedder, shown)
+        embedding = Embedding(store, vectors, embedder)
+        recall = LongTermMemory(store, weights=read_weights(), vectors=vectors, embedder=embedder)
         began = time.perf_counter()
         await recall.recall(RecallQuery(tenant=TENANT, text=kept[0].text, user=OWNERS[0][1]))
         first_ms = 1000 * (time.perf_counter() - began)
@@ -89,6 +103,7 @@ async def _measure(url: str, *, count: int, searches: int, shown: Bar, seed: int
             began = time.perf_counter()
             await store.add(TENANT, [memory])
             writes.append(1000 * (time.perf_counter() - began))
+            await embedding.step()
             wanted = rng.choice(kept)
             query = RecallQuery(tenant=TENANT, text=_question(rng, wanted.text), user=wanted.owner)
             began, worked = time.perf_counter(), time.process_time()
@@ -97,6 +112,7 @@ async def _measure(url: str, *, count: int, searches: int, shown: Bar, seed: int
             cpu.append(1000 * (time.process_time() - worked))
             found.append(any(wanted.text in episode.text for episode in episodes))
             shown.reached(done)
+        embedder.close()
     return Scale(
         store=name,
         count=count,
@@ -110,6 +126,22 @@ async def _measure(url: str, *, count: int, searches: int, shown: Bar, seed: int
         found_again=sum(found) / len(found),
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
+
+
+async def _embed(
+    store: SqlMemories, vectors: SqlMemoryVectors, embedder: OnnxEmbedder, shown: Bar, seed: int = 7
+) -> None:
+    """Random vectors for all there is."""
+    rng = np.random.default_rng(seed)
+    done = 0
+    while owners := await vectors.behind(embedder.identity):
+        for owner in owners:
+            page = await store.since(owner.tenant, owner.scope, owner.owner, seq=owner.through)
+            made = rng.standard_normal((len(page), embedder.dimensions)).astype(np.float32)
+            kept = [(memory.id, packed(vector)) for (_, memory), vector in zip(page, made, strict=True)]
+            await vectors.put(owner, embedder.identity, through=page[-1][0], vectors=kept)
+            done += len(page)
+            shown.reached(done)
 
 
 def _made_up(rng: random.Random, count: int) -> Iterator[NewMemory]:

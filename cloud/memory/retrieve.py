@@ -42,10 +42,31 @@ def episodes(
 ) -> tuple[Found, ...]:
     """At most `limit` episodes, best first, of at most `budget` tokens together.
 
-    A passage that stands in an episode already makes none of its own. Where an episode does not fit it is
-    told with fewer neighbours, and left out where even its passage alone does not. Only `visible` neighbours
-    are told, shape (passages,).
+    A passage that stands in an episode already makes none of its own. What was found comes before what stands
+    beside it: episodes have as many neighbours as leave room for all `limit` of them, and none where even
+    passages alone fill the budget. Only `visible` neighbours are told, shape (passages,).
     """
+    for reach in range(each_side, -1, -1):
+        found = _reaching(
+            passages, ranked, scores, reach, limit=limit, budget=budget, tokens=tokens, visible=visible
+        )
+        if len(found) >= min(limit, len(ranked)) or budget is None:
+            break
+    return found
+
+
+def _reaching(
+    passages: Passages,
+    ranked: Sequence[int],
+    scores: Sequence[float],
+    reach: int,
+    *,
+    limit: int,
+    budget: int | None,
+    tokens: Callable[[str], int],
+    visible: npt.NDArray[np.bool_] | None,
+) -> tuple[Found, ...]:
+    """Episodes of up to `reach` neighbours each side; one that does not fit is left out."""
     found: list[Found] = []
     taken: set[int] = set()
     left = budget
@@ -54,16 +75,14 @@ def episodes(
             break
         if row in taken:
             continue
-        for reach in range(each_side, -1, -1):
-            near = passages.around(row, each_side=reach, visible=visible)
-            rows = tuple(one for one in near if one not in taken)
-            text = "\n".join(told(passages, one) for one in rows)
-            cost = tokens(text) if left is not None else 0
-            if left is None or cost <= left:
-                found.append(Found(rows=rows, row=row, score=float(score), text=text))
-                taken.update(rows)
-                left = None if left is None else left - cost
-                break
+        near = passages.around(row, each_side=reach, visible=visible)
+        rows = tuple(one for one in near if one not in taken)
+        text = "\n".join(told(passages, one) for one in rows)
+        cost = tokens(text) if left is not None else 0
+        if left is None or cost <= left:
+            found.append(Found(rows=rows, row=row, score=float(score), text=text))
+            taken.update(rows)
+            left = None if left is None else left - cost
     return tuple(found)
 
 
