@@ -27,6 +27,8 @@ class FaultUpstream:
     cut_at: int = CUT_AT
     port: int = 0
     calls: int = 0
+    cuts: int = 0
+    """Answers it broke off, since it began."""
     tokens_said: list[int] = field(default_factory=list)
 
     def set(self, kind: Kind, *, cut_at: int = CUT_AT) -> None:
@@ -155,6 +157,7 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
             writer.write(body[: min(len(body) - 1, upstream.cut_at * len(body) // len(WORDS))])
             await writer.drain()
             writer.close()
+            upstream.cuts += 1
             return
         await _whole(writer, 200, document if upstream.kind != "malformed" else b'{"choices": [')
         return
@@ -171,6 +174,7 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
             if upstream.kind == "malformed":
                 _event(writer, b'{"id": "c", "choices": [{"delta": {"con')
             writer.close()
+            upstream.cuts += 1
             return
         content = word if number == len(pieces) - 1 else f"{word} "
         _event(writer, _chunk({"content": content}, None))
