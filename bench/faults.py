@@ -96,7 +96,7 @@ def measure(
     )
 
 
-def _verdict(seen: Seen, primary: Kind, backup: Kind) -> Verdict:
+def verdict(seen: Seen, primary: Kind, backup: Kind) -> Verdict:
     if seen.finished and seen.text != WHOLE:
         return "fail"  # half an answer told as a whole one
     if seen.finished:
@@ -123,7 +123,7 @@ def _row(ask: Ask, fault: tuple[str, Kind, Kind], pairs: list[Pair]) -> Row:
         ]
         streamed, plain = (one.result() for one in asked)
     order: tuple[Verdict, ...] = ("pass", "safe", "partial", "fail")
-    worst = max((_verdict(one, first, second) for one in (streamed, plain)), key=order.index)
+    worst = max((verdict(one, first, second) for one in (streamed, plain)), key=order.index)
     return Row(fault=name, verdict=worst, streamed=_told(streamed), plain=_told(plain))
 
 
