@@ -23,6 +23,8 @@ class Cuts:
     asked: int
     connections: int
     """That were cut: an answer may be tried again, and cut again."""
+    spared: int
+    """Answers that were not cut once: the request was turned away before."""
     false_successes: int
     """Cut answers that a client could take for whole ones."""
     seconds: float
@@ -55,21 +57,24 @@ def cut(count: int, *, buffered: bool, seed: int, seen: Callable[[int], None]) -
         for pair in pairs:
             free.put(pair)
 
-        def is_wrong(one: _Cut) -> bool:
+        def ends(one: _Cut) -> tuple[bool, int]:
+            """Whether it looks whole and is not, and how often it was cut."""
             pair = free.get()
+            before = pair.primary.cuts
             try:
                 pair.primary.set("random cut", cut_at=one.at)
                 pair.backup.set("rejects prefill")
                 got = ask(pair.main if one.falls_back else pair.alone, streams=one.streams)
-                return got.finished and got.text != _WHOLE
+                return got.finished and got.text != _WHOLE, pair.primary.cuts - before
             finally:
                 free.put(pair)
 
         began = time.monotonic()
-        wrong = 0
-        for done, one in enumerate(threads.map(is_wrong, cuts), start=1):
-            wrong += one
+        wrong = connections = spared = 0
+        for done, (is_wrong, times) in enumerate(threads.map(ends, cuts), start=1):
+            wrong += is_wrong
+            connections += times
+            spared += times == 0
             seen(done)
         seconds = time.monotonic() - began
-        connections = sum(pair.primary.cuts for pair in pairs)
-    return Cuts(asked=count, connections=connections, false_successes=wrong, seconds=seconds)
+    return Cuts(asked=count, connections=connections, spared=spared, false_successes=wrong, seconds=seconds)

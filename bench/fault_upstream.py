@@ -156,8 +156,8 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
             _head(writer, 200, len(body))
             writer.write(body[: min(len(body) - 1, upstream.cut_at * len(body) // len(WORDS))])
             await writer.drain()
-            writer.close()
             upstream.cuts += 1
+            writer.close()
             return
         await _whole(writer, 200, document if upstream.kind != "malformed" else b'{"choices": [')
         return
@@ -173,8 +173,8 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
                 await asyncio.sleep(3600)
             if upstream.kind == "malformed":
                 _event(writer, b'{"id": "c", "choices": [{"delta": {"con')
-            writer.close()
             upstream.cuts += 1
+            writer.close()
             return
         content = word if number == len(pieces) - 1 else f"{word} "
         _event(writer, _chunk({"content": content}, None))

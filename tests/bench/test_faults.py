@@ -16,6 +16,7 @@ def test_every_answer_is_cut_and_none_looks_whole() -> None:
     cuts = cut(48, buffered=False, seed=3, seen=told.append)
     assert told == list(range(1, 49))
     assert cuts.false_successes == 0
+    assert cuts.spared == 0
     assert cuts.connections >= 48
 
 
