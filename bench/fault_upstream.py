@@ -27,6 +27,8 @@ class FaultUpstream:
     cut_at: int = CUT_AT
     port: int = 0
     calls: int = 0
+    cuts: int = 0
+    """Answers it broke off, since it began."""
     tokens_said: list[int] = field(default_factory=list)
 
     def set(self, kind: Kind, *, cut_at: int = CUT_AT) -> None:
@@ -154,6 +156,7 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
             _head(writer, 200, len(body))
             writer.write(body[: min(len(body) - 1, upstream.cut_at * len(body) // len(WORDS))])
             await writer.drain()
+            upstream.cuts += 1
             writer.close()
             return
         await _whole(writer, 200, document if upstream.kind != "malformed" else b'{"choices": [')
@@ -170,6 +173,7 @@ async def _words(upstream: FaultUpstream, request: Any, prefill: str, writer: as
                 await asyncio.sleep(3600)
             if upstream.kind == "malformed":
                 _event(writer, b'{"id": "c", "choices": [{"delta": {"con')
+            upstream.cuts += 1
             writer.close()
             return
         content = word if number == len(pieces) - 1 else f"{word} "

@@ -1,20 +1,15 @@
 """What clients of edge and cloud see when a provider fails in the sixteen ways that providers fail."""
 
-import random
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Final, Literal
 
-import httpx
-import msgspec
-
-from bench.fault_upstream import CUT_AT, WORDS, FaultUpstream, Kind, fault_upstreams
-from bench.stack import Stack, stack
-from bench.systems import FORWARDING_ALONE
+from bench.fault_cuts import Cuts, cut
+from bench.fault_services import Ask, Pair, Seen, fault_services
+from bench.fault_upstream import CUT_AT, WORDS, Kind
 from bench.tables import Bar, table
 
 Verdict = Literal["pass", "partial", "safe", "fail"]
@@ -47,19 +42,6 @@ FAULTS: Final[tuple[tuple[str, Kind, Kind], ...]] = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """What a client got."""
-
-    status: int
-    text: str
-    finished: bool
-    """A finish reason, and for a stream `[DONE]`: the client believes that the answer is whole."""
-    error: str | None
-    usage: dict[str, int] | None
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     fault: str
     verdict: Verdict
@@ -72,9 +54,9 @@ class FaultReport:
     """Everything `bench faults` found."""
 
     rows: list[Row]
-    cuts: int
-    false_successes: int
-    """Cut answers that a client could take for whole ones."""
+    seconds: float
+    """All faults together, side by side."""
+    cuts: Cuts
     dead_ms: list[float]
     """Each request at a dead provider once its breaker is open."""
     dead_calls: int
@@ -83,143 +65,38 @@ class FaultReport:
         return sum(row.verdict == verdict for row in self.rows)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Providers:
-    """The cloud's providers file: a primary with a fallback, one without, and the probe."""
-
-    primary: int
-    backup: int
-    buffered: bool
-
-    def providers(self) -> str:
-        def openai(name: str, port: int) -> str:
-            return (
-                f'[providers.{name}]\nkind = "openai"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
-                "connect_timeout_s = 1\nfirst_byte_timeout_s = 30\nstall_timeout_s = 1.5\n"
-            )
-
-        return "\n".join(
-            [
-                openai("one", self.primary),
-                openai("two", self.backup),
-                '[providers.probe]\nkind = "scripted"\nreply = "{text}"\n',
-                '[[models]]\nname = "main"\nprovider = "one"\nfallbacks = ["spare"]\ncontext_tokens = 4096',
-                f"buffered = {str(self.buffered).lower()}",
-                '[[models]]\nname = "spare"\nprovider = "two"\nprefill = true\ncontext_tokens = 128000',
-                '[[models]]\nname = "alone"\nprovider = "one"',
-                '[[models]]\nname = "probe"\nprovider = "probe"',
-            ]
-        )
-
-
 def measure(
     *, buffered: bool, cuts: int, outage: bool, seed: int, seen: Callable[[int], None]
 ) -> FaultReport:
     """`seen` is told how many faults and cuts are done."""
-    rows: list[Row] = []
-    with _services(buffered=buffered) as (services, primary, backup):
-        ask = _asking(services)
-        for fault, first, second in FAULTS:
-            # A fresh model name has a breaker of its own only per model, so the primary is let recover.
-            _recovered(ask, primary, backup)
-            got = []
-            for streams in (True, False):
-                primary.set(first)
-                backup.set(second)
-                got.append(ask("main", streams=streams))
-                _recovered(ask, primary, backup)
-            rows.append(_row(fault, first, second, *got))
-            seen(len(rows))
-        rows.append(_accounted(ask, primary, backup))
+    # A fault's streamed and plain answer have a pair of providers each, and so have the other rows.
+    with fault_services(2 * len(FAULTS) + 3, buffered=buffered) as (ask, pairs):
+        *of_faults, accounted, out, dead = pairs
+        dead_ms, dead_calls = _dead(ask, dead)
+        work: list[Callable[[], Row]] = [
+            partial(_row, ask, fault, of_faults[2 * place : 2 * place + 2])
+            for place, fault in enumerate(FAULTS)
+        ]
+        work.append(partial(_accounted, ask, accounted))
         if outage:
-            rows.append(_outage(ask, primary, backup))
-        wrong = _cut(ask, primary, backup, cuts=cuts, seed=seed, seen=lambda done: seen(len(rows) + done))
-        dead_ms, dead_calls = _dead(ask, primary)
-    return FaultReport(rows=rows, cuts=cuts, false_successes=wrong, dead_ms=dead_ms, dead_calls=dead_calls)
-
-
-@contextmanager
-def _services(*, buffered: bool) -> Iterator[tuple[Stack, FaultUpstream, FaultUpstream]]:
-    with (
-        tempfile.TemporaryDirectory(prefix="wayside-bench-") as made,
-        fault_upstreams(2) as (primary, backup),
-    ):
-        providers = _Providers(primary=primary.port, backup=backup.port, buffered=buffered)
-        cloud = ("--provider-first-token-s", "2", "--breaker-cool-down-s", "0.5", "--log-requests", "false")
-        with stack(
-            Path(made), providers, edge_settings=dict(FORWARDING_ALONE), cloud_settings=cloud
-        ) as services:
-            yield services, primary, backup
-
-
-Ask = Callable[..., Seen]
-
-
-def _asking(services: Stack) -> Ask:
-    client = httpx.Client(
-        base_url=f"http://127.0.0.1:{services.edge.port}",
-        headers=dict(services.edge.launch.headers),
-        timeout=60,
-        trust_env=False,
-    )
-
-    def ask(model: str, *, streams: bool) -> Seen:
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": "user", "content": f"Say the words. {random.random()}"}],  # noqa: S311
-        }
-        if streams:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        began = time.perf_counter()
-        try:
-            answer = client.post("/v1/chat/completions", json=body)
-            return _read(answer, streams=streams, seconds=time.perf_counter() - began)
-        except httpx.HTTPError as error:
-            return Seen(
-                status=0, text="", finished=False, error=repr(error), usage=None,
-                seconds=time.perf_counter() - began,
-            )  # fmt: skip
-
-    return ask
-
-
-def _read(answer: httpx.Response, *, streams: bool, seconds: float) -> Seen:
-    text, error, usage, ends = "", None, None, set()
-    if streams and answer.status_code == 200:
-        documents = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
-    else:
-        documents = [answer.text]
-    for document in documents:
-        if document == "[DONE]":
-            ends.add("done")
-            continue
-        told = msgspec.json.decode(document.encode())
-        if "error" in told:
-            error = str(told["error"].get("code") or told["error"].get("message"))
-            continue
-        usage = told.get("usage") or usage
-        for choice in told["choices"]:
-            text += (choice.get("delta") or choice.get("message") or {}).get("content") or ""
-            if choice.get("finish_reason"):
-                ends.add("finish")
-    finished = error is None and ends >= ({"done", "finish"} if streams else {"finish"})
-    return Seen(
-        status=answer.status_code, text=text, finished=finished, error=error, usage=usage, seconds=seconds
+            work.append(partial(_outage, ask, out))
+        began = time.monotonic()
+        with ThreadPoolExecutor(2 * len(work)) as threads:
+            rows: list[Future[Row]] = [threads.submit(one) for one in work]
+            for done, _ in enumerate(as_completed(rows), start=1):
+                seen(done)
+        seconds = time.monotonic() - began
+    told = cut(cuts, buffered=buffered, seed=seed, seen=lambda done: seen(len(rows) + done))
+    return FaultReport(
+        rows=[row.result() for row in rows],
+        seconds=seconds,
+        cuts=told,
+        dead_ms=dead_ms,
+        dead_calls=dead_calls,
     )
 
 
-def _recovered(ask: Ask, primary: FaultUpstream, backup: FaultUpstream) -> None:
-    """Until the primary answers again, so that one fault's breaker does not hide the next fault."""
-    primary.set("answers")
-    backup.set("answers")
-    for _ in range(200):
-        ask("main", streams=False)
-        if primary.calls:
-            return
-        time.sleep(0.05)
-
-
-def _verdict(seen: Seen, primary: Kind, backup: Kind) -> Verdict:
+def verdict(seen: Seen, primary: Kind, backup: Kind) -> Verdict:
     if seen.finished and seen.text != WHOLE:
         return "fail"  # half an answer told as a whole one
     if seen.finished:
@@ -234,10 +111,20 @@ def _verdict(seen: Seen, primary: Kind, backup: Kind) -> Verdict:
     return "partial" if seen.text else "safe"
 
 
-def _row(fault: str, primary: Kind, backup: Kind, streamed: Seen, plain: Seen) -> Row:
+def _row(ask: Ask, fault: tuple[str, Kind, Kind], pairs: list[Pair]) -> Row:
+    name, first, second = fault
+    for pair in pairs:
+        pair.primary.set(first)
+        pair.backup.set(second)
+    with ThreadPoolExecutor(2) as threads:
+        asked = [
+            threads.submit(ask, pair.main, streams=streams)
+            for pair, streams in zip(pairs, (True, False), strict=True)
+        ]
+        streamed, plain = (one.result() for one in asked)
     order: tuple[Verdict, ...] = ("pass", "safe", "partial", "fail")
-    worst = max((_verdict(one, primary, backup) for one in (streamed, plain)), key=order.index)
-    return Row(fault=fault, verdict=worst, streamed=_told(streamed), plain=_told(plain))
+    worst = max((verdict(one, first, second) for one in (streamed, plain)), key=order.index)
+    return Row(fault=name, verdict=worst, streamed=_told(streamed), plain=_told(plain))
 
 
 def _told(seen: Seen) -> str:
@@ -246,35 +133,32 @@ def _told(seen: Seen) -> str:
     return f"{words}, {end}, {seen.seconds:.2f} s"
 
 
-def _accounted(ask: Ask, primary: FaultUpstream, backup: FaultUpstream) -> Row:
+def _accounted(ask: Ask, pair: Pair) -> Row:
     """What a failed-over answer says it cost is what the one who answered counted, once."""
-    _recovered(ask, primary, backup)
-    primary.set("503 forever")
-    backup.set("answers")
-    seen = ask("main", streams=True)
-    said = sum(backup.tokens_said)
+    pair.primary.set("503 forever")
+    seen = ask(pair.main, streams=True)
+    said = sum(pair.backup.tokens_said)
     right = seen.finished and seen.usage is not None and seen.usage["completion_tokens"] == said == len(WORDS)
     return Row(
         fault="failover accounting", verdict="pass" if right else "fail", streamed=_told(seen), plain=""
     )
 
 
-def _outage(ask: Ask, primary: FaultUpstream, backup: FaultUpstream) -> Row:
+def _outage(ask: Ask, pair: Pair) -> Row:
     """A minute without the primary: everybody is answered, and it is back in use soon after."""
-    _recovered(ask, primary, backup)
-    primary.set("503 forever")
+    pair.primary.set("503 forever")
     ends = time.monotonic() + OUTAGE_S
     asked = whole = 0
     while time.monotonic() < ends:
         asked += 1
-        whole += ask("main", streams=asked % 2 == 0).finished
+        whole += ask(pair.main, streams=asked % 2 == 0).finished
         time.sleep(0.5)
-    probes = primary.calls
-    primary.set("answers")
+    probes = pair.primary.calls
+    pair.primary.set("answers")
     began = time.monotonic()
-    while not primary.calls and time.monotonic() - began < 2 * BACK_WITHIN_S:
+    while not pair.primary.calls and time.monotonic() - began < 2 * BACK_WITHIN_S:
         asked += 1
-        whole += ask("main", streams=False).finished
+        whole += ask(pair.main, streams=False).finished
         time.sleep(0.2)
     back_s = time.monotonic() - began
     good = whole == asked and back_s <= BACK_WITHIN_S and probes <= MOST_PROBES
@@ -284,38 +168,14 @@ def _outage(ask: Ask, primary: FaultUpstream, backup: FaultUpstream) -> Row:
     )
 
 
-def _cut(
-    ask: Ask,
-    primary: FaultUpstream,
-    backup: FaultUpstream,
-    *,
-    cuts: int,
-    seed: int,
-    seen: Callable[[int], None],
-) -> int:
-    """Answers cut at random places, with no fallback that could go on: none may look whole."""
-    rng = random.Random(seed)  # noqa: S311
-    wrong = 0
-    for number in range(cuts):
-        primary.set("random cut", cut_at=rng.randrange(len(WORDS)))
-        backup.set("rejects prefill")
-        # Two models stand before the same provider, so that an open breaker does not spare the test.
-        got = ask(rng.choice(("main", "alone")), streams=rng.random() < 0.5)
-        wrong += got.finished and got.text != WHOLE
-        if number % 20 == 0:
-            _recovered(ask, primary, backup)
-        seen(number + 1)
-    return wrong
-
-
-def _dead(ask: Ask, primary: FaultUpstream) -> tuple[list[float], int]:
+def _dead(ask: Ask, pair: Pair) -> tuple[list[float], int]:
     """What a request costs at a dead provider whose breaker is open, and how often it is asked."""
-    primary.set("reset")
+    pair.primary.set("reset")
     for _ in range(6):
-        ask("alone", streams=False)
-    primary.set("reset")
-    times = [ask("alone", streams=False).seconds * 1000 for _ in range(12)]
-    return times, primary.calls
+        ask(pair.alone, streams=False)
+    pair.primary.set("reset")
+    times = [ask(pair.alone, streams=False).seconds * 1000 for _ in range(12)]
+    return times, pair.primary.calls
 
 
 def render(report: FaultReport, *, buffered: bool) -> str:
@@ -324,6 +184,7 @@ def render(report: FaultReport, *, buffered: bool) -> str:
     asked = len(report.rows)
     rows = [[row.fault, row.verdict, row.streamed, row.plain] for row in report.rows]
     worst = max(report.dead_ms)
+    cuts = report.cuts
     bars = [
         Bar(
             promise=f">= {least} of 16 faults pass, none partial, none fail",
@@ -333,8 +194,9 @@ def render(report: FaultReport, *, buffered: bool) -> str:
         ),
         Bar(
             promise="a cut answer never looks whole",
-            measured=f"{report.false_successes} of {report.cuts} cuts",
-            is_met=report.false_successes == 0,
+            measured=f"{cuts.false_successes} of {cuts.asked:,} answers, {cuts.connections:,} times cut, "
+            f"{cuts.spared:,} spared, {cuts.per_s:.0f} a second",
+            is_met=cuts.false_successes == 0,
         ),
         Bar(
             promise="a request at a dead provider, breaker open: < 20 ms, no call",
@@ -346,6 +208,7 @@ def render(report: FaultReport, *, buffered: bool) -> str:
     return "\n\n".join(
         [
             f"## faults: through edge and cloud, a primary and a fallback, {title}",
+            f"All faults side by side, {report.seconds:.0f} s in all.",
             table(["fault", "verdict", "streamed", "plain"], rows),
             "\n".join(bar.line() for bar in bars),
             table(["published", "pass / partial / safe / fail"], [list(one) for one in PUBLISHED]),
@@ -354,4 +217,4 @@ def render(report: FaultReport, *, buffered: bool) -> str:
 
 
 def is_good(report: FaultReport) -> bool:
-    return not report.count("fail") and not report.count("partial") and not report.false_successes
+    return not report.count("fail") and not report.count("partial") and not report.cuts.false_successes

@@ -57,16 +57,13 @@ class Service:
 
     def __init__(self, child: Child, port: int, key: str) -> None:
         self.child = child
-        self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}",
-            headers={
-                "authorization": f"Bearer {key}",
-                "wayside-tenant": _TENANT,
-                "wayside-agent": "analysis",
-            },
-            trust_env=False,
-            timeout=30,
-        )
+        self.url = f"http://127.0.0.1:{port}"
+        self.headers = {
+            "authorization": f"Bearer {key}",
+            "wayside-tenant": _TENANT,
+            "wayside-agent": "analysis",
+        }
+        self._client = httpx.Client(base_url=self.url, headers=self.headers, trust_env=False, timeout=30)
 
     def begin(self, name: str) -> str:
         """A background run; its id."""
@@ -106,7 +103,9 @@ class Service:
 
 
 @contextmanager
-def cloud(folder: Path, url: str, world: World, *, role: str = "all") -> Iterator[Service]:
+def cloud(
+    folder: Path, url: str, world: World, *, role: str = "all", settings: Sequence[str] = ()
+) -> Iterator[Service]:
     """A cloud process, for the time of the block. `folder` may be one that a killed process left."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "providers.toml").write_text(world.providers(), "utf-8")
@@ -119,6 +118,7 @@ def cloud(folder: Path, url: str, world: World, *, role: str = "all") -> Iterato
         *(sys.executable, "-m", "cloud", "--port", str(port), "--data-dir", str(folder)),
         *("--providers-file", str(folder / "providers.toml"), "--tools-file", str(folder / "tools.toml")),
         *("--process-role", role),
+        *settings,
     )
     environment = {**base_environment(), "WAYSIDE_CLOUD_DATABASE_URL": url}
     with running(

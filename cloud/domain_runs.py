@@ -114,6 +114,38 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(artifact for step in tools for artifact in step.result.artifacts)
 
 
+CANCELLED = Failure(
+    kind="UpstreamUnavailable", message="the run was cancelled", status=503, code="run_cancelled"
+)
+
+
+def lost(message: str) -> Failure:
+    """Of a run that ended by no doing of its own: its store, or a defect, gave it up."""
+    return Failure(kind="InternalError", message=message, status=500, code="run_failed")
+
+
+def run_of(
+    spec: RunSpec,
+    *,
+    status: RunStatus,
+    updated_at: float,
+    steps: tuple[RunStep, ...] = (),
+    end: RunEnd | None = None,
+    lost_by: str = "",
+) -> Run:
+    """A run as its store recorded it: `completed` with the run's own end, which may be a failure.
+
+    One that was cancelled or `failed` without an end gets one; `lost_by` says why it has none.
+    """
+    if status == "cancelled":
+        end = RunEnd(agent=spec.agent, failure=CANCELLED)
+    elif status == "failed" and end is None:
+        end = RunEnd(agent=spec.agent, failure=lost(lost_by))
+    elif status == "completed" and end is not None and end.failure is not None:
+        status = "failed"
+    return Run(spec=spec, status=status, updated_at=updated_at, steps=steps, end=end)
+
+
 def run_id(tenant: str, user: str | None, *, key: str | None = None) -> str:
     """An id that begins the same for all runs of a tenant, and of a person; the same for the same `key`."""
     rest = _digest(tenant, user or "", key)[:24] if key is not None else uuid.uuid4().hex[:24]

@@ -29,7 +29,7 @@ from cloud.loop import (
 )
 from cloud.ports import Journal
 from cloud.run_endings import ending, unanswered
-from cloud.run_steps import RunSteps
+from cloud.run_steps import RunSteps, read
 from cloud.wire.chat import ToolCall
 from cloud.wire.service.observe import Tracing
 
@@ -53,7 +53,7 @@ class RunLoop:
 
     async def _run(self, spec: RunSpec, journal: Journal) -> RunEnd:
         agent = self._roster.named(spec.agent)
-        body = msgspec.json.decode(spec.body)
+        run = read(spec)
         said: list[dict[str, Any]] = []
         found: list[str] = []
         made: list[Artifact] = []
@@ -64,7 +64,7 @@ class RunLoop:
             if stop is not None:
                 return ending(stop, found, progress)
             step = await journal.once(
-                f"model {agent.name}", ModelStep, partial(self._steps.ask, spec, agent, body, tuple(said))
+                f"model {agent.name}", ModelStep, partial(self._steps.ask, run, agent, tuple(said))
             )
             if step.stopped_by is not None:
                 return ending(step.stopped_by, found, progress)
@@ -99,7 +99,7 @@ class RunLoop:
                 done = await journal.once(
                     f"tool {agent.name}",
                     ToolStep,
-                    partial(self._steps.use, spec, agent, one, f"{progress.turns}.{place}"),
+                    partial(self._steps.use, run, agent, one, f"{progress.turns}.{place}"),
                 )
                 if not done.result.is_error:
                     found.append(done.result.text)

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jsonschema
@@ -23,10 +23,25 @@ from cloud.wire.errors import DeadlineExceeded, UpstreamBroken, WaysideError
 from cloud.wire.service.observe import Log, TracedDocuments, Tracing
 
 _completions = msgspec.json.Decoder(Completion)
-_requests = msgspec.json.Decoder(ChatRequest)
 _LEAST_S = 0.05
 """With less time than this left, nothing is begun."""
 _MOST_COMPLAINT = 300
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A run with its request, read."""
+
+    spec: RunSpec
+    body: Mapping[str, Any]
+    document: ChatDocument
+
+
+def read(spec: RunSpec) -> Asked:
+    """Once a run: its request may carry whole tables."""
+    body = msgspec.json.decode(spec.body)
+    request = msgspec.convert(body, ChatRequest)
+    return Asked(spec=spec, body=body, document=ChatDocument(request=request, body=spec.body.encode()))
 
 
 class RunSteps:
@@ -49,21 +64,19 @@ class RunSteps:
         self._tracing = tracing
         self._log = log
 
-    async def ask(
-        self, spec: RunSpec, agent: Agent, body: Mapping[str, Any], said: Sequence[dict[str, Any]]
-    ) -> ModelStep:
+    async def ask(self, run: Asked, agent: Agent, said: Sequence[dict[str, Any]]) -> ModelStep:
         """One answer of the agent's model to the conversation so far, asked plainly."""
         try:
-            call = self._call(spec, agent)
+            call = self._call(run, agent)
         except WaysideError as error:  # the catalog has changed since the run was asked for
-            return ModelStep(agent=agent.name, model=spec.model, failure=failure_of(error))
+            return ModelStep(agent=agent.name, model=run.spec.model, failure=failure_of(error))
         model = call.model
         if call.remaining_s() < _LEAST_S:
             return ModelStep(agent=agent.name, model=model.name, stopped_by="the request's deadline")
         uses_tools = model.uses_tools
         asked = {
-            **body,
-            "messages": [*instructed(agent, body["messages"]), *(said if uses_tools else _told(said))],
+            **run.body,
+            "messages": [*instructed(agent, run.body["messages"]), *(said if uses_tools else _told(said))],
         }
         for field in ("stream", "stream_options", "tool_choice", "tools"):
             asked.pop(field, None)
@@ -89,17 +102,17 @@ class RunSteps:
             usd=model.price.of(usage),
         )
 
-    async def use(self, spec: RunSpec, agent: Agent, asked: ToolCall, place: str) -> ToolStep:
+    async def use(self, run: Asked, agent: Agent, asked: ToolCall, place: str) -> ToolStep:
         """What the tool says; whatever goes wrong is told to the model."""
         name = asked.function.name if asked.function is not None else "(no function)"
         return ToolStep(
             agent=agent.name,
             tool=name,
-            result=await self._used(spec, agent, asked, place),
+            result=await self._used(run, agent, asked, place),
             mark=f"untrusted-{secrets.token_hex(8)}",
         )
 
-    async def _used(self, spec: RunSpec, agent: Agent, asked: ToolCall, place: str) -> ToolResult:
+    async def _used(self, run: Asked, agent: Agent, asked: ToolCall, place: str) -> ToolResult:
         if asked.function is None:
             return ToolResult(text="only functions can be called here", is_error=True)
         name = asked.function.name
@@ -116,6 +129,7 @@ class RunSteps:
             return ToolResult(text=f"the arguments do not fit the tool: {complaint}", is_error=True)
         except jsonschema.SchemaError:
             pass  # a server's schema that is none is the server's to judge by
+        spec = run.spec
         left = spec.deadline_at - time.time()
         if left < _LEAST_S:
             return ToolResult(text="the run's deadline has passed", is_error=True)
@@ -127,7 +141,7 @@ class RunSteps:
             user=spec.user,
             session=spec.session,
             run=spec.id,
-            request=_requests.decode(spec.body),
+            request=run.document.request,
         )
         with self._tracing.span(f"execute_tool {name}", {"gen_ai.tool.name": name}):
             try:
@@ -141,10 +155,10 @@ class RunSteps:
                 self._log.event("tool_failed", tool=name, run=spec.id, error=type(error).__name__)
                 return ToolResult(text="the tool failed", is_error=True)
 
-    def _call(self, spec: RunSpec, agent: Agent) -> Call:
-        request = _requests.decode(spec.body)
+    def _call(self, run: Asked, agent: Agent) -> Call:
+        spec = run.spec
         call = Call(
-            document=ChatDocument(request=request, body=spec.body.encode()),
+            document=run.document,
             model=self._catalog.resolve(spec.model),
             deadline=asyncio.get_running_loop().time() + spec.deadline_at - time.time(),
             tenant=spec.tenant,

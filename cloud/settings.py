@@ -72,6 +72,13 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
     idempotency_ttl_s: Annotated[
         float, Meta(gt=0, description="how long an answer is told again under its Idempotency-Key, seconds")
     ] = 86_400.0
+    idempotency_lease_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="silence after which a process of another machine no longer holds a key, seconds",
+        ),
+    ] = 10.0
 
     # Providers
     provider_retries: Annotated[

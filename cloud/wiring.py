@@ -14,6 +14,7 @@ from cloud.accounting.admission import Admission
 from cloud.accounting.budget import BudgetsFile
 from cloud.accounting.metered import Metered
 from cloud.adapters.database import Database, open_database
+from cloud.adapters.processes import Processes
 from cloud.adapters.sql_idempotency import SqlIdempotency
 from cloud.adapters.sql_memories import SqlMemories
 from cloud.agents import roster
@@ -74,10 +75,13 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             name: await _open_provider(name, config, stack) for name, config in file.providers.items()
         }
         models = catalog.catalog_of(file)
+        processes = Processes(settings.data_dir / "workers")
+        stack.callback(processes.close)
         idempotency = SqlIdempotency(
             database,
+            processes,
             ttl_s=settings.idempotency_ttl_s,
-            term_s=settings.max_deadline_ms / 1000 + 5,  # longer than any answer may take
+            term_s=settings.idempotency_lease_s,
         )
         memory = await open_memory(settings, database, instruments.log, stack)
         toolbox = await stack.enter_async_context(open_tools(settings, recall=memory.recall))
@@ -109,7 +113,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             ),
             tracing=instruments.tracing,
         )
-        runs = await open_runs(settings, loop, database, instruments.log, stack)
+        runs = await open_runs(settings, loop, database, processes, instruments.log, stack)
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(

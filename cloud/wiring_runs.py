@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from cloud.adapters.database import Database
 from cloud.adapters.dbos_runs import DbosRuns, open_dbos_runs
+from cloud.adapters.processes import Processes
 from cloud.adapters.run_workers import RunWorkers
 from cloud.adapters.task_runs import TaskRuns
 from cloud.background import keep_running
@@ -17,20 +18,24 @@ _SWEEP_S = 600.0
 
 
 async def open_runs(
-    settings: CloudSettings, work: RunWork, database: Database, log: Log, stack: AsyncExitStack
+    settings: CloudSettings,
+    work: RunWork,
+    database: Database,
+    processes: Processes,
+    log: Log,
+    stack: AsyncExitStack,
 ) -> DbosRuns | TaskRuns:
     if not settings.durable_runs:
         runs = TaskRuns(work)
         stack.push_async_callback(runs.close)
         return runs
-    workers = RunWorkers(database, settings.data_dir / "workers", lease_s=settings.run_worker_lease_s)
-    stack.callback(workers.close)
+    workers = RunWorkers(database, processes, lease_s=settings.run_worker_lease_s)
     durable = await stack.enter_async_context(
         open_dbos_runs(
             work,
             database_url=settings.database,
             runs_file=settings.data_dir / "runs.db",
-            executor=workers.executor,
+            executor=processes.name,
             executes=settings.process_role != "api",
             at_once=settings.max_runs_at_once,
         )

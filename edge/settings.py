@@ -31,7 +31,7 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         float, Meta(gt=0, description="longest wait for the first byte of an answer, seconds")
     ] = 120.0
     upstream_stall_timeout_s: Annotated[
-        float, Meta(gt=0, description="longest pause inside a streamed answer, seconds")
+        float, Meta(gt=0, description="longest pause inside an answer that has begun, seconds")
     ] = 60.0
     upstream_max_connections: Annotated[int, Meta(ge=1, description="connections to the upstream")] = 512
     max_in_flight: Annotated[

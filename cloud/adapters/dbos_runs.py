@@ -19,10 +19,9 @@ from dbos import DBOS, Serializer, SetWorkflowID, _serialization
 from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSWorkflowCancelledError
 from sqlalchemy import event, make_url
 
-from cloud.adapters.task_runs import CANCELLED
 from cloud.domain_runs import (
+    CANCELLED,
     ENDED,
-    Failure,
     ModelStep,
     Run,
     RunEnd,
@@ -30,7 +29,9 @@ from cloud.domain_runs import (
     RunStatus,
     RunStep,
     ToolStep,
+    lost,
     prefix_of,
+    run_of,
 )
 from cloud.ports import RunWork
 from cloud.wire.errors import NotFound, UpstreamUnavailable
@@ -75,7 +76,7 @@ class DbosRuns:
         except (DBOSAwaitedWorkflowCancelledError, DBOSWorkflowCancelledError):
             return RunEnd(agent="", failure=CANCELLED)
         except RunLost as error:
-            return RunEnd(agent="", failure=_failure(str(error)))
+            return RunEnd(agent="", failure=lost(str(error)))
 
     async def find(self, tenant: str, run: str) -> Run:
         if not run.startswith(prefix_of(tenant)):
@@ -260,14 +261,13 @@ def _run(status: Any) -> Run:
         spec = msgspec.convert(status.input["args"][0], RunSpec)
     except (TypeError, KeyError, IndexError, msgspec.ValidationError) as error:
         raise UpstreamUnavailable(f"the run `{status.workflow_id}` cannot be read") from error
-    state = _STATUS.get(status.status, "failed")
-    end = None
-    if status.status == "SUCCESS":
-        end = msgspec.convert(status.output, RunEnd)
-        state = "completed" if end.failure is None else "failed"
-    elif state == "failed":
-        end = RunEnd(agent=spec.agent, failure=_failure(str(status.error or status.status)))
-    return Run(spec=spec, status=state, updated_at=(status.updated_at or 0) / 1000, end=end)
+    return run_of(
+        spec,
+        status=_STATUS.get(status.status, "failed"),
+        updated_at=(status.updated_at or 0) / 1000,
+        end=msgspec.convert(status.output, RunEnd) if status.status == "SUCCESS" else None,
+        lost_by=str(status.error or status.status),
+    )
 
 
 async def _steps(run: str) -> tuple[RunStep, ...]:
@@ -282,7 +282,3 @@ async def _steps(run: str) -> tuple[RunStep, ...]:
         for number, one in enumerate(recorded, start=1)
         if isinstance(one["output"], dict)
     )
-
-
-def _failure(message: str) -> Failure:
-    return Failure(kind="InternalError", message=message, status=500, code="run_failed")

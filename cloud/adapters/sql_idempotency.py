@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from cloud.adapters.database import Database
+from cloud.adapters.processes import Processes
 from cloud.adapters.sql import counted, rows
 from cloud.idempotency import Claim, Claimed, Kept, Taken
 from cloud.wire.errors import InvalidRequest
@@ -30,64 +31,96 @@ class SqlIdempotency:
     kinds: frozenset[str] = frozenset({"idempotent_answer"})
 
     def __init__(
-        self, database: Database, *, ttl_s: float, term_s: float, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        processes: Processes,
+        *,
+        ttl_s: float,
+        term_s: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`term_s`: how long one who works on an answer, and died, keeps others waiting."""
+        """`term_s`: how long a claim holds that nobody renews, unless its process is seen to have died."""
         self._database = database
+        self._processes = processes
         self._ttl_s = ttl_s
         self._term_s = term_s
         self._clock = clock
 
     async def claim(self, tenant: str, key: str, body_hash: str, *, user: str | None) -> Claim:
-        now, holder = self._clock(), uuid.uuid4().hex
-        values = {
-            "t": tenant, "k": key, "h": body_hash, "u": user, "holder": holder, "now": now,
-            "until": now + self._term_s, "expires": now + self._ttl_s,
-        }  # fmt: skip
+        now = self._clock()
+        claimed = Claimed(holder=uuid.uuid4().hex, term_s=self._term_s)
+        named = {"t": tenant, "k": key}
+        held = {"holder": claimed.holder, "process": self._processes.name, "until": now + self._term_s}
         async with self._database.writing() as connection:
-            await counted(connection, "DELETE FROM idempotent_answers WHERE expires_at < :now", now=now)
+            await counted(
+                connection,
+                "DELETE FROM idempotent_answers WHERE expires_at < :now AND held_until < :now",
+                now=now,
+            )
             made = await counted(
                 connection,
                 "INSERT INTO idempotent_answers (tenant, idempotency_key, body_hash, user_name, holder, "
-                "held_until, expires_at) VALUES (:t, :k, :h, :u, :holder, :until, :expires) "
+                "process, held_until, expires_at) "
+                "VALUES (:t, :k, :h, :u, :holder, :process, :until, :expires) "
                 "ON CONFLICT (tenant, idempotency_key) DO NOTHING",
-                **{name: value for name, value in values.items() if name != "now"},
+                **named,
+                **held,
+                h=body_hash,
+                u=user,
+                expires=now + self._ttl_s,
             )
             if made:
-                return Claimed(holder=holder)
-            (row,) = await rows(
+                return claimed
+            found = await rows(
                 connection,
-                "SELECT body_hash, documents, headers, held_until FROM idempotent_answers "
+                "SELECT body_hash, documents, headers, holder, process, held_until FROM idempotent_answers "
                 "WHERE tenant = :t AND idempotency_key = :k",
-                t=tenant,
-                k=key,
+                **named,
             )
+            if not found:  # it was given back this moment
+                return Taken(by_other_request=False)
+            row = found[0]
             if row["body_hash"] != body_hash:
                 return Taken(by_other_request=True)
             if row["documents"] is not None:
                 documents = msgspec.json.decode(row["documents"], type=list[str])
                 headers = msgspec.json.decode(row["headers"], type=dict[str, str])
                 return Kept(documents=tuple(one.encode() for one in documents), headers=headers)
-            if row["held_until"] > now:
+            if row["held_until"] > now and self._processes.is_alive(row["process"]) is not False:
                 return Taken(by_other_request=False)
-            await counted(
+            # Of many who see that it is free one gets it; nor does whoever renewed it meanwhile lose it.
+            taken = await counted(
                 connection,
-                "UPDATE idempotent_answers SET holder = :holder, held_until = :until "
-                "WHERE tenant = :t AND idempotency_key = :k",
-                holder=holder,
-                until=now + self._term_s,
+                "UPDATE idempotent_answers SET holder = :holder, process = :process, held_until = :until "
+                "WHERE tenant = :t AND idempotency_key = :k AND holder = :was AND held_until = :lapsing "
+                "AND documents IS NULL",
+                **named,
+                **held,
+                was=row["holder"],
+                lapsing=row["held_until"],
+            )
+            return claimed if taken else Taken(by_other_request=False)
+
+    async def renew(self, tenant: str, key: str, holder: str) -> bool:
+        async with self._database.writing() as connection:
+            renewed = await counted(
+                connection,
+                "UPDATE idempotent_answers SET held_until = :until "
+                "WHERE tenant = :t AND idempotency_key = :k AND holder = :holder AND documents IS NULL",
+                until=self._clock() + self._term_s,
                 t=tenant,
                 k=key,
+                holder=holder,
             )
-            return Claimed(holder=holder)
+        return renewed > 0
 
     async def keep(
         self, tenant: str, key: str, holder: str, documents: Sequence[bytes], headers: Mapping[str, str]
-    ) -> None:
+    ) -> bool:
         async with self._database.writing() as connection:
-            await counted(
+            kept = await counted(
                 connection,
-                "UPDATE idempotent_answers SET documents = :documents, headers = :headers "
+                "UPDATE idempotent_answers SET documents = :documents, headers = :headers, held_until = 0 "
                 "WHERE tenant = :t AND idempotency_key = :k AND holder = :holder",
                 documents=msgspec.json.encode([one.decode() for one in documents]),
                 headers=msgspec.json.encode(dict(headers)),
@@ -95,6 +128,7 @@ class SqlIdempotency:
                 k=key,
                 holder=holder,
             )
+        return kept > 0
 
     async def release(self, tenant: str, key: str, holder: str) -> None:
         async with self._database.writing() as connection:

@@ -9,15 +9,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cloud.domain_runs import ENDED, Failure, ModelStep, Run, RunEnd, RunSpec, RunStatus, RunStep, ToolStep
+from cloud.domain_runs import ENDED, ModelStep, Run, RunEnd, RunSpec, RunStatus, RunStep, ToolStep, run_of
 from cloud.ports import RunWork
 from cloud.wire.errors import NotFound
 
 T = TypeVar("T")
 _MOST_KEPT = 1000
-CANCELLED = Failure(
-    kind="UpstreamUnavailable", message="the run was cancelled", status=503, code="run_cancelled"
-)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,17 +23,19 @@ class _Kept:
     status: RunStatus = "in_progress"
     steps: list[RunStep] = field(default_factory=list)
     end: RunEnd | None = None
+    lost_by: str = ""
     updated_at: float = field(default_factory=time.time)
     task: "asyncio.Task[None] | None" = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def shown(self) -> Run:
-        return Run(
-            spec=self.spec,
+        return run_of(
+            self.spec,
             status=self.status,
             updated_at=self.updated_at,
             steps=tuple(self.steps),
             end=self.end,
+            lost_by=self.lost_by,
         )
 
 
@@ -78,8 +77,9 @@ class TaskRuns:
     async def end(self, run: str) -> RunEnd:
         kept = self._runs[run]
         await kept.over.wait()
-        assert kept.end is not None
-        return kept.end
+        end = kept.shown().end
+        assert end is not None
+        return end
 
     async def find(self, tenant: str, run: str) -> Run:
         return self._of(tenant, run).shown()
@@ -122,13 +122,11 @@ class TaskRuns:
 
     async def _done(self, kept: _Kept) -> None:
         try:
-            kept.end = await self._work(kept.spec, _Recorded(kept))
-            kept.status = "completed" if kept.end.failure is None else "failed"
+            kept.end, kept.status = await self._work(kept.spec, _Recorded(kept)), "completed"
         except asyncio.CancelledError:
-            kept.end, kept.status = RunEnd(agent=kept.spec.agent, failure=CANCELLED), "cancelled"
+            kept.status = "cancelled"
         except Exception as error:
-            failure = Failure(kind="InternalError", message=type(error).__name__, status=500)
-            kept.end, kept.status = RunEnd(agent=kept.spec.agent, failure=failure), "failed"
+            kept.status, kept.lost_by = "failed", type(error).__name__
         finally:
             kept.updated_at = time.time()
             kept.over.set()

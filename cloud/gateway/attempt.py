@@ -30,13 +30,15 @@ async def attempt(
     try:
         held: list[bytes] = []
         if call.request.streams:
-            async with asyncio.timeout(first_content_s):
+            async with asyncio.timeout(first_content_s) as patience:
                 async for document in documents:
                     heard = clock()
                     permit.answered()
                     held.append(document)
-                    if said.hear(document) and not call.model.buffered:
-                        break
+                    if said.hear(document):
+                        if not call.model.buffered:
+                            break
+                        patience.reschedule(None)  # it speaks: how long it goes on is not ours to bound
         for document in held:
             yield document
         async for document in documents:

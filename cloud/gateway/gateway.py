@@ -115,7 +115,7 @@ class Gateway:
             self._breakers.of(_key(model)),
             said,
             # Where nobody else could answer, a slow model is better than none.
-            first_content_s=self._limits.first_token_s if has_next and not model.buffered else None,
+            first_content_s=self._limits.first_token_s if has_next else None,
             patience_s=self._patience_s,
         )
 

@@ -7,7 +7,7 @@ import msgspec
 
 from cloud.domain import ToolResult
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 
 def read(arguments: Mapping[str, Any], kind: type[T]) -> T | ToolResult:

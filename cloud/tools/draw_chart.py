@@ -9,8 +9,8 @@ from msgspec import Meta
 
 from cloud.domain import Artifact, ToolContext, ToolResult, ToolSpec
 from cloud.tools import arguments as args
-from cloud.tools.run_sql import MAX_SQL_CHARACTERS
-from cloud.tools.sandbox_jobs import Cell, Chart, ChartJob, Failed, Rows
+from cloud.tools.sandbox_jobs import Cell, Chart, ChartJob, Rows
+from cloud.tools.selection import MAX_SQL_CHARACTERS, select
 from cloud.tools.workspace import Workspace, failure
 
 MAX_SERIES = 8
@@ -45,16 +45,10 @@ class DrawChart:
         self._workspace = workspace
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        given = args.read(arguments, Arguments)
-        if isinstance(given, ToolResult):
-            return given
-        found = await self._workspace.found(context.request)
-        if not found.tables:
-            return failure("There is no table to draw.", found)
-        left = context.deadline - asyncio.get_running_loop().time()
-        rows = await self._workspace.query(given.sql, found, remaining_s=left)
-        if isinstance(rows, Failed):
-            return failure(f"The query failed: {rows.message}", found)
+        selected = await select(arguments, Arguments, context, self._workspace, to="draw")
+        if isinstance(selected, ToolResult):
+            return selected
+        given, found, rows = selected.given, selected.found, selected.rows
         job = _job(given, rows)
         if isinstance(job, str):
             return failure(f"This cannot be drawn: {job}", found)

@@ -1,6 +1,5 @@
 """The tool `run_sql`: one SELECT over the tables that the user supplied, computed by DuckDB."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,10 +9,8 @@ from msgspec import Meta
 from cloud.domain import ToolContext, ToolResult, ToolSpec
 from cloud.tools import arguments as args
 from cloud.tools.results import as_table
-from cloud.tools.sandbox_jobs import Failed
-from cloud.tools.workspace import Workspace, failure
-
-MAX_SQL_CHARACTERS = 10_000
+from cloud.tools.selection import MAX_SQL_CHARACTERS, select
+from cloud.tools.workspace import Workspace
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,14 +36,7 @@ class RunSql:
         self._workspace = workspace
 
     async def call(self, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        given = args.read(arguments, Arguments)
-        if isinstance(given, ToolResult):
-            return given
-        found = await self._workspace.found(context.request)
-        if not found.tables:
-            return failure("There is no table to query.", found)
-        left = context.deadline - asyncio.get_running_loop().time()
-        rows = await self._workspace.query(given.sql, found, remaining_s=left)
-        if isinstance(rows, Failed):
-            return failure(f"The query failed: {rows.message}", found)
-        return ToolResult(text=as_table(rows), is_untrusted=True)
+        selected = await select(arguments, Arguments, context, self._workspace, to="query")
+        if isinstance(selected, ToolResult):
+            return selected
+        return ToolResult(text=as_table(selected.rows), is_untrusted=True)

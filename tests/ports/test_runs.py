@@ -15,7 +15,7 @@ import pytest
 from cloud.adapters.dbos_runs import DbosRuns, open_dbos_runs
 from cloud.adapters.task_runs import TaskRuns
 from cloud.domain import ToolResult
-from cloud.domain_runs import ModelStep, RunEnd, RunSpec, ToolStep, run_id
+from cloud.domain_runs import Failure, ModelStep, RunEnd, RunSpec, ToolStep, run_id
 from cloud.ports import Journal, RunWork
 from cloud.wire.errors import NotFound
 
@@ -155,10 +155,37 @@ async def test_cancelling_gives_up_the_step_under_way_and_tells_who_waits(
         end = await asyncio.wait_for(waiting, 10)
         assert end.failure is not None
         assert end.failure.code == "run_cancelled"
-        assert (await runs.find("acme", asked.id)).status == "cancelled"
+        cancelled = await runs.find("acme", asked.id)
+        assert cancelled.status == "cancelled"
+        assert cancelled.end is not None
+        assert cancelled.end.failure == end.failure
         async with asyncio.timeout(10):
             while not work.given_up:
                 await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["its own end", "a defect"])
+async def test_a_run_that_failed_says_why(
+    kind: str, how: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    own = Failure(kind="UpstreamBroken", message="cut", status=502)
+
+    async def work(spec: RunSpec, journal: Journal) -> RunEnd:
+        if how == "a defect":
+            raise ValueError("no")
+        return RunEnd(agent="analysis", failure=own)
+
+    async with opened(kind, work, tmp_path, request) as runs:
+        asked = spec()
+        await runs.start(asked)
+        told = (await runs.end(asked.id)).failure
+        assert told is not None
+        assert told == own if how == "its own end" else told.code == "run_failed"
+        run = await runs.find("acme", asked.id)
+        assert run.status == "failed"
+        assert run.end is not None
+        assert run.end.failure is not None
+        assert run.end.failure.code == told.code
 
 
 async def test_erasing_a_person_leaves_nothing_of_their_runs_and_others_theirs(

@@ -116,6 +116,21 @@ async def test_a_model_held_back_until_it_is_whole_fails_over_without_a_trace(tm
         assert text.rstrip().endswith("data: [DONE]")
 
 
+async def test_the_silence_of_a_model_held_back_is_noticed_as_soon_as_any_others(tmp_path: Path) -> None:
+    async with pair(tmp_path, says_nothing, buffered="true") as (services, _, second):
+        _, text = await said(services, stream=True)
+        assert text.rstrip().endswith("data: [DONE]")
+        assert len(second.received) == 1
+
+
+async def test_a_model_held_back_may_take_its_time_once_it_speaks(tmp_path: Path) -> None:
+    slow = streams(*WHOLE, pause_s=0.2)  # 0.8 s in all, with 0.3 s of patience for the first
+    async with pair(tmp_path, slow, DOWN, buffered="true") as (services, first, second):
+        _, text = await said(services, stream=True)
+        assert text.rstrip().endswith("data: [DONE]")
+        assert (len(first.received), len(second.received)) == (1, 0)
+
+
 async def test_a_refused_prompt_is_nobody_elses(tmp_path: Path) -> None:
     refuses = answers({"error": {"message": "no", "code": "content_filter"}}, status=400)
     async with pair(tmp_path, refuses) as (services, first, second):

@@ -200,13 +200,16 @@ class UpstreamAnswer:
     async def _read_body(self, most: int, wait_s: float) -> bytes:
         parts: list[bytes] = []
         size = 0
-        async with _Bounded(self._deadline, wait_s):
-            async for part in self._parts:
-                parts.append(part)
-                size += len(part)
-                if size > most:
-                    raise UpstreamBroken(f"the upstream's answer is longer than {most} bytes")
-        return b"".join(parts)
+        while True:
+            async with _Bounded(self._deadline, wait_s):
+                part = await anext(self._parts, None)
+            if part is None:
+                return b"".join(parts)
+            wait_s = self._limits.stall_s
+            parts.append(part)
+            size += len(part)
+            if size > most:
+                raise UpstreamBroken(f"the upstream's answer is longer than {most} bytes")
 
     async def _read_stream(self) -> AsyncGenerator[bytes]:
         reader = sse.EventReader(max_event_bytes=self._limits.max_event_bytes)

@@ -300,6 +300,16 @@ async def test_a_stream_that_stalls_is_given_up() -> None:
         await asyncio.wait_for(call.upstream.hung_up.wait(), 2)
 
 
+async def test_a_plain_answer_that_stalls_in_its_body_is_given_up() -> None:
+    async def stalls(request: Received, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+        await asyncio.Event().wait()
+
+    async with calling(stalls, stall_s=0.1) as call:
+        assert isinstance(await call.fails(stream=False), UpstreamUnavailable)
+        await asyncio.wait_for(call.upstream.hung_up.wait(), 2)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_deadline_is_kept_and_is_told_apart_from_a_stall(stream: bool) -> None:
     script = streams(chunk("a"), done=False, then="stall") if stream else says_nothing
