@@ -53,8 +53,8 @@ class _Way:
 
 
 @contextmanager
-def opened(workload: Workload) -> Iterator[Stack]:
-    """Services with both models."""
+def opened(workload: Workload, routes: Path | None = None) -> Iterator[Stack]:
+    """Services with both models; the edge with a route table, where one is given."""
     script = Script(
         reply=workload.reply,
         models=("strong", "cheap"),
@@ -65,7 +65,13 @@ def opened(workload: Workload) -> Iterator[Stack]:
     settings = ("--session-prompt-tokens", str(_SESSION_TOKENS))
     with (
         tempfile.TemporaryDirectory(prefix="wayside-bench-") as made,
-        stack(Path(made), script, cloud_settings=settings, knowledge=workload) as services,
+        stack(
+            Path(made),
+            script,
+            edge_settings={} if routes is None else {"routes_file": str(routes)},
+            cloud_settings=settings,
+            knowledge=workload,
+        ) as services,
     ):
         yield services
 
@@ -74,11 +80,11 @@ def replay(
     services: Stack,
     tickets: Sequence[Ticket],
     *,
-    arm: str,
+    arm: str | None,
     done: Callable[[], None],
     keeps_session: bool,
 ) -> list[Asked]:
-    """Every ticket, several at a time. `arm` is a model of its own, or `wayside`."""
+    """Every ticket, several at a time. `arm` is a model to ask by its name; None asks the edge to choose."""
     truth = Truth()
     for ticket in tickets:
         truth.asked(ticket)
@@ -94,8 +100,8 @@ def replay(
         return [one for found in workers.map(play, enumerate(tickets)) for one in found]
 
 
-def _way(services: Stack, arm: str, *, keeps_session: bool) -> _Way:
-    if arm != "wayside":
+def _way(services: Stack, arm: str | None, *, keeps_session: bool) -> _Way:
+    if arm is not None:
         return _Way(
             port=services.cloud_port, key=services.cloud_key, model=arm, is_edge=False, keeps_session=False
         )

@@ -43,6 +43,8 @@ def explained(
             "min_confidence": routed.rule.min_confidence,
             "agent": routed.rule.agent,
             "tier": routed.rule.tier,
+            "complex_from": routed.rule.complex_from,
+            "complex_tier": routed.rule.complex_tier,
         },
         "thresholds": {"injection": thresholds.injection, "candidates": thresholds.candidates},
         "not_used": None
@@ -82,16 +84,14 @@ def _decision(judgement: Judgement, upstream: str) -> dict[str, Any]:
         case AnswerLocally():
             return {"route": "local", "kind": "knowledge", "entry": decision.answer.id}
         case Forward():
-            rule = (
-                judgement.routed.rule if judgement.routed is not None and judgement.routed.is_sure else None
-            )
+            routed = judgement.routed if judgement.routed is not None and judgement.routed.is_sure else None
             return {
                 "route": "cloud",
                 "to": upstream,
                 "cause": decision.cause,
                 "reason": decision.reason,
-                "agent": rule.agent if rule else None,
-                "tier": rule.tier if rule else None,
+                "agent": routed.rule.agent if routed else None,
+                "tier": routed.tier if routed else None,
             }
         case Decline():
             return {"route": "none", "reason": decision.reason}

@@ -130,7 +130,7 @@ class Judge:
         if self._encoder is not None:
             encoding = await self._encoder.encode(query.text)
             stages.done("encode")
-        routed = table.route(query.principal.tenant, encoding.classification if encoding else None)
+        routed = table.route(query.principal.tenant, encoding)
         allowed = uses(
             cacheability,
             routed=routed,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from edge.domain import Classification
+from edge.domain import Encoding
 
 DEFAULT_FILE = Path(__file__).with_name("default_routes.toml")
 _LIKELY = 0.5
@@ -34,6 +34,8 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     injection: Literal["forward", "refuse"] = "forward"
     agent: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
     tier: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
+    complex_from: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    complex_tier: Annotated[str, Meta(pattern=r"^[\w.-]{1,64}$")] | None = None
     tenants: tuple[str, ...] | None = None
 
 
@@ -50,6 +52,9 @@ class Rule:
     injection: Literal["forward", "refuse"]
     agent: str | None
     tier: str | None
+    complex_from: float
+    """Complexity from which `complex_tier` is asked for instead, where there is one."""
+    complex_tier: str | None
     tenants: frozenset[str] | None
     """Whose requests it is for; None for everybody's."""
 
@@ -63,6 +68,8 @@ class Routed:
     """Name of the table it stands in: an intent's or `default`."""
     is_sure: bool
     """The classifier is confident enough for knowledge, semantic hits, agent and tier."""
+    tier: str | None
+    """The one to ask for, by how complex the request is; None where nothing is sure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,17 +81,20 @@ class RouteTable:
     version: str
     """Changes with what the table says, not with how it is written."""
 
-    def route(self, tenant: str, classification: Classification | None) -> Routed:
-        """The rule for a request; without a classification the default's, and nothing is sure."""
-        if classification is None:
-            return Routed(rule=self.default, table="default", is_sure=False)
+    def route(self, tenant: str, encoding: Encoding | None) -> Routed:
+        """The rule for a request; without an encoding the default's, and nothing is sure."""
+        if encoding is None:
+            return Routed(rule=self.default, table="default", is_sure=False, tier=None)
+        classification = encoding.classification
         rule = self.intents.get(classification.intent)
         if rule is None or (rule.tenants is not None and tenant not in rule.tenants):
             rule, table = self.default, "default"
         else:
             table = classification.intent
         is_sure = classification.confidence >= rule.min_confidence and classification.out_of_scope < _LIKELY
-        return Routed(rule=rule, table=table, is_sure=is_sure)
+        is_complex = rule.complex_tier is not None and encoding.complexity >= rule.complex_from
+        tier = rule.complex_tier if is_complex else rule.tier
+        return Routed(rule=rule, table=table, is_sure=is_sure, tier=tier if is_sure else None)
 
 
 def read_routes(path: Path) -> RouteTable:
@@ -128,8 +138,9 @@ def parse_routes(text: str, *, name: str) -> RouteTable:
     places: list[tuple[tuple[str, ...], _Rule]] = [(("default",), base)]
     places += [(("intents", intent), rule) for intent, rule in rules.items()]
     for place, rule in places:
-        if rule.tier is not None and tiers and rule.tier not in tiers:
-            mistakes.append((lines.of((*place, "tier")), f"`tier`: {rule.tier} is none of tiers"))
+        for key, tier in (("tier", rule.tier), ("complex_tier", rule.complex_tier)):
+            if tier is not None and tiers and tier not in tiers:
+                mistakes.append((lines.of((*place, key)), f"`{key}`: {tier} is none of tiers"))
     if mistakes:
         raise RoutesRefused("\n".join(f"{name}:{line}: {what}" for line, what in sorted(mistakes)))
     everything = {"default": base, "intents": rules, "tiers": tiers}

@@ -41,7 +41,7 @@ class Sessions:
         """Who answers this query."""
         now = None
         if routed is not None and routed.is_sure:
-            now = Hand(agent=routed.rule.agent, tier=routed.rule.tier)
+            now = Hand(agent=routed.rule.agent, tier=routed.tier)
         session = query.passed_on.get(SESSION)
         if session is None:
             return now or Hand()

@@ -27,7 +27,7 @@ from edge.routes import Routed, parse_routes
 
 FREE = Cacheability(exact=None, semantic=None, store=None, knowledge=None)
 RULE = parse_routes("", name="r").default
-ROUTED = Routed(rule=RULE, table="default", is_sure=True)
+ROUTED = Routed(rule=RULE, table="default", is_sure=True, tier=None)
 ENCODING = Encoding(
     embedding=np.ones(2, np.float32),
     classification=Classification(top=(Scored(label="faq", probability=0.9),), out_of_scope=0.0),
@@ -50,7 +50,7 @@ def allowed(**changes: Any) -> Uses:
 
 
 def routed(**changes: Any) -> Routed:
-    return Routed(rule=replace(RULE, **changes), table="t", is_sure=True)
+    return Routed(rule=replace(RULE, **changes), table="t", is_sure=True, tier=None)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edge.domain import Classification, Scored
+from edge.domain import Classification, Encoding, Scored
 from edge.routes import DEFAULT_FILE, Routed, RoutesRefused, RouteTable, parse_routes, read_routes
 from edge.watched_routes import WatchedRoutes
 
@@ -28,8 +29,20 @@ def table() -> RouteTable:
     return parse_routes(TABLE, name="routes.toml")
 
 
-def reading(intent: str, confidence: float = 0.95, out_of_scope: float = 0.0) -> Classification:
-    return Classification(top=(Scored(label=intent, probability=confidence),), out_of_scope=out_of_scope)
+def reading(
+    intent: str, confidence: float = 0.95, out_of_scope: float = 0.0, complexity: float = 0.2
+) -> Encoding:
+    return Encoding(
+        embedding=np.ones(2, np.float32),
+        classification=Classification(
+            top=(Scored(label=intent, probability=confidence),), out_of_scope=out_of_scope
+        ),
+        complexity=complexity,
+        injection=0.0,
+        needs_tools=0.0,
+        truncated=False,
+        bundle="b",
+    )
 
 
 def test_the_table_that_comes_with_the_edge_is_good() -> None:
@@ -43,7 +56,7 @@ def test_an_intent_takes_from_the_default_what_it_leaves_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tenant", "classification", "named", "is_sure"),
+    ("tenant", "encoding", "named", "is_sure"),
     [
         ("acme", None, "default", False),
         ("acme", reading("weather"), "weather", True),
@@ -55,11 +68,21 @@ def test_an_intent_takes_from_the_default_what_it_leaves_out() -> None:
         ("zeta", reading("bill.pay", 0.9), "default", True),
     ],
 )
-def test_a_request_finds_its_rule(
-    tenant: str, classification: Classification | None, named: str, is_sure: bool
-) -> None:
-    routed: Routed = table().route(tenant, classification)
+def test_a_request_finds_its_rule(tenant: str, encoding: Encoding | None, named: str, is_sure: bool) -> None:
+    routed: Routed = table().route(tenant, encoding)
     assert (routed.table, routed.is_sure) == (named, is_sure)
+
+
+def test_a_complex_request_asks_for_the_stronger_tier_when_the_intent_is_sure() -> None:
+    table = parse_routes(
+        'tiers = ["small", "strong"]\n[default]\ntier = "small"\ncomplex_tier = "strong"\ncomplex_from = 0.6',
+        name="r",
+    )
+    assert table.route("acme", reading("faq", complexity=0.59)).tier == "small"
+    assert table.route("acme", reading("faq", complexity=0.6)).tier == "strong"
+    assert table.route("acme", reading("faq", 0.4, complexity=0.9)).tier is None
+    assert table.route("acme", None).tier is None
+    assert parse_routes('[default]\ntier = "small"', name="r").route("acme", reading("faq")).tier == "small"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +95,8 @@ def test_a_request_finds_its_rule(
         ("[default]\nmin_confidence = 2\n", ["r:2: `min_confidence`"]),
         ('[defaults]\ncache = "off"\n', ["r:1: `defaults` is unknown"]),
         ('tiers = ["a"]\n[intents.x]\nagent = "y"\ntier = "b"\n', ["r:4: `tier`: b is none of tiers"]),
+        ('tiers = ["a"]\n[default]\ncomplex_tier = "b"\n', ["r:3: `complex_tier`: b is none of tiers"]),
+        ("[default]\ncomplex_from = 1.5\n", ["r:2: `complex_from`"]),
         ("tiers = 1\n", ["r:1: `tiers` must be a list"]),
         ("default = 1\n", ["r:1: `default` must be a table"]),
         ("[intents]\na = 1\n", ["r:2: intents.a must be a table"]),

@@ -46,9 +46,9 @@ def query(tenant: str, session: str | None) -> Query:
 
 def test_sessions_of_two_tenants_and_requests_without_one_are_apart() -> None:
     sessions = Sessions(lambda: TIERS)
-    rule = replace(parse_routes("", name="r").default, agent="b", tier="large")
-    sure = Routed(rule=rule, table="t", is_sure=True)
-    unsure = replace(sure, is_sure=False)
+    rule = replace(parse_routes("", name="r").default, agent="b")
+    sure = Routed(rule=rule, table="t", is_sure=True, tier="large")
+    unsure = replace(sure, is_sure=False, tier=None)
     assert sessions.hand(query("acme", "s"), sure) == LARGE
     assert sessions.hand(query("acme", "s"), unsure) == LARGE
     assert sessions.hand(query("zeta", "s"), unsure) == Hand()
