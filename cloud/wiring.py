@@ -142,7 +142,7 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
                 inner=Idempotent(inner=sessions.answering, kept=idempotency), ledger=ledger, budgets=budgets
             ),
             sessions=sessions.store,
-            checkpoints=sessions.store,
+            checkpoints=sessions.checkpoints,
             memories=memory.store,
             recall=memory.recall,
             runs=runs,

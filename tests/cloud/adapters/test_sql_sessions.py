@@ -16,6 +16,7 @@ from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.domain_sessions import Lease, Line, NewTurn, State
 from cloud.wire.errors import StorageFull
+from tests.support.sessions import AllOfSessions
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +25,8 @@ def said(content: str) -> NewTurn:
     return NewTurn(document=msgspec.json.encode({"role": "user", "content": content}), tokens=10)
 
 
-def sessions(database: Database, *, lease_s: float = 15) -> SqlSessions:
-    return SqlSessions(database, lease_s=lease_s, compaction_at=0.7)
+def sessions(database: Database, *, lease_s: float = 15) -> AllOfSessions:
+    return AllOfSessions(database, lease_s=lease_s, compaction_at=0.7)
 
 
 async def append(store: SqlSessions, *contents: str, limit: int = 100) -> int:
@@ -118,7 +119,7 @@ async def test_a_threshold_that_was_lowered_finds_the_sessions_it_now_concerns(d
     async with open_database(database_url) as database:
         await append(sessions(database), "a", "b", "c")
         assert await sessions(database).claim_due(limit=9) == ()
-        stricter = SqlSessions(database, lease_s=15, compaction_at=0.2)
+        stricter = AllOfSessions(database, compaction_at=0.2)
         await stricter.mark_due()
         assert await stricter.claim_due(limit=9) == (("acme", "s"),)
 
