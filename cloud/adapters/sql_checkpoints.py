@@ -8,7 +8,7 @@ from sqlalchemy import text
 from cloud.adapters.database import Database
 from cloud.adapters.sql import counted, rows
 from cloud.adapters.sql_session_rows import IS_OVER, TURNS, now_of, turn_of
-from cloud.domain_sessions import State, Window
+from cloud.domain_sessions import EXTRACTIVE, Author, State, Window
 
 _LONGEST_WINDOW = 1000
 """Turns read for one prompt: more than any budget holds, should compaction be far behind."""
@@ -140,6 +140,20 @@ class SqlCheckpoints:
         return True
 
 
+class _Before(msgspec.Struct, frozen=True):
+    """A document as it was kept before its author had fields."""
+
+    summarizer: str = ""
+    """`extractive`, or the model's name."""
+
+
 def _state(document: str | None, *, version: int) -> State:
     """Without a document, nothing is known; but the version goes on from one that was erased."""
-    return msgspec.json.decode(document, type=State) if document is not None else State(version=version)
+    if document is None:
+        return State(version=version)
+    state = msgspec.json.decode(document, type=State)
+    if state.written_by is not None:
+        return state
+    name = msgspec.json.decode(document, type=_Before).summarizer
+    author = EXTRACTIVE if name == EXTRACTIVE.by else Author(by="provider", model=name or None)
+    return msgspec.structs.replace(state, written_by=author)

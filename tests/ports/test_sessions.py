@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from cloud.adapters.database import open_database
-from cloud.domain_sessions import Lease, Line, NewTurn, State
+from cloud.domain_sessions import EXTRACTIVE, Lease, Line, NewTurn, State
 from cloud.wire.answers import Usage
 from cloud.wire.errors import NotFound, SessionConflict
 from tests.support.databases import new_postgresql_database
@@ -136,7 +136,7 @@ def state_of(version: int, through: int) -> State:
         version=version,
         covered_through=through,
         facts=(Line(text="The user is Ada.", seqs=(1,)),),
-        summarizer="extractive",
+        written_by=EXTRACTIVE,
     )
 
 
