@@ -16,7 +16,9 @@ from cloud.accounting.metered import Metered
 from cloud.adapters.database import Database, open_database
 from cloud.adapters.sql_idempotency import SqlIdempotency
 from cloud.adapters.sql_memories import SqlMemories
+from cloud.adapters.sql_run_history import RunsWithHistory
 from cloud.agents import roster
+from cloud.background import keep_running
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.idempotency import Idempotent
 from cloud.loop import RunLimits
@@ -37,7 +39,7 @@ from cloud.wire.service.settings import Secret, StartUpError
 from cloud.wiring_accounting import open_ledger
 from cloud.wiring_gateway import open_gateway
 from cloud.wiring_memory import open_memory
-from cloud.wiring_runs import open_runs
+from cloud.wiring_runs import open_runs, sweep_runs
 from cloud.wiring_sessions import open_sessions
 from cloud.wiring_tools import open_tools
 
@@ -110,6 +112,8 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             tracing=instruments.tracing,
         )
         runs = await open_runs(settings, loop, database, instruments.log, stack)
+        history = RunsWithHistory(runs, database)
+        keep_running(stack, sweep_runs(history, settings.run_ttl_s, instruments.log))
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(
@@ -145,10 +149,10 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             checkpoints=sessions.checkpoints,
             memories=memory.store,
             recall=memory.recall,
-            runs=runs,
+            runs=history,
             ledger=ledger,
             budgets=budgets,
-            erasables=(sessions.erasure, memory.subjects, idempotency, runs),
+            erasables=(sessions.erasure, memory.subjects, idempotency, runs, history),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

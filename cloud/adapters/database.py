@@ -23,7 +23,7 @@ _LOCK = 0x57415953
 
 _HOLDING_WORDS = (
     "memories, memory_owners, memory_vectors, memory_embedded, turns, session_states, sessions, "
-    "idempotent_answers"
+    "imported_runs, idempotent_answers"
 )
 """Tables with what people said, or their names."""
 
