@@ -45,7 +45,7 @@ class GroupCommit:
         self._carrying: asyncio.Task[None] | None = None
 
     async def write(self, work: Work[T]) -> T:
-        """What `work` gives, durable; nothing of it is kept where it raises or its caller leaves before."""
+        """What `work` gives, durable; nothing where it raises or its caller leaves before the commit."""
         asked = _Write(work=work)
         self._waiting.append(asked)
         if self._carrying is None:
@@ -77,7 +77,8 @@ class GroupCommit:
                     asked = self._waiting.popleft()
                     if not asked.done.done():
                         group.append(asked)
-                        asked.value = await _still_wanted(connection, asked)
+                        asked.value = await asked.work(connection)
+                _all_wanted(group)
         except asyncio.CancelledError:
             for asked in group:
                 asked.done.cancel()
@@ -92,20 +93,23 @@ class GroupCommit:
             _tell(group)
 
     async def _apart(self, group: Sequence[_Write]) -> None:
-        """Once more, each so that it fails alone."""
-        try:
-            async with self._transaction() as connection:
-                for asked in group:
-                    if not asked.done.done():
+        """Once more, each so that it fails alone; without those whose callers have left."""
+        while group := [asked for asked in group if not asked.done.done()]:
+            try:
+                async with self._transaction() as connection:
+                    for asked in group:
                         await _in_savepoint(connection, asked)
-        except asyncio.CancelledError:
-            for asked in group:
-                asked.done.cancel()
-            raise
-        except Exception as error:
-            _tell(group, error)
-        else:
-            _tell(group)
+                    _all_wanted(group)
+            except asyncio.CancelledError:
+                for asked in group:
+                    asked.done.cancel()
+                raise
+            except _Left:
+                continue
+            except Exception as error:
+                _tell(group, error)
+            else:
+                _tell(group)
 
     def _drained(self) -> list[_Write]:
         waiting = list(self._waiting)
@@ -125,19 +129,19 @@ def _tell(group: Sequence[_Write], error: Exception | None = None) -> None:
             asked.done.set_result(asked.value)
 
 
-async def _still_wanted(connection: AsyncConnection, asked: _Write) -> Any:
-    value = await asked.work(connection)
-    if asked.done.done():
+def _all_wanted(group: Sequence[_Write]) -> None:
+    """The last moment to leave: from here on the transaction is committed."""
+    if any(asked.done.done() for asked in group):
         raise _Left
-    return value
 
 
 async def _in_savepoint(connection: AsyncConnection, asked: _Write) -> None:
     """Raises only where the whole transaction is lost, as SQLite's is by a full disk."""
+    asked.error = None
     try:
         async with connection.begin_nested():
             try:
-                asked.value = await _still_wanted(connection, asked)
+                asked.value = await asked.work(connection)
             except Exception as error:
                 asked.error = error  # going back to the savepoint may raise another in its place
                 raise
