@@ -16,6 +16,7 @@ import msgspec
 
 from bench.progress import Bar
 from cloud.adapters.database import open_database
+from cloud.adapters.sql_checkpoints import SqlCheckpoints
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.adapters.tokens import ByteTokens
 from cloud.domain_sessions import NewTurn, State, Summary, Turn
@@ -172,15 +173,15 @@ class _Folding:
         random.seed()
         out = os.open(self.published, os.O_WRONLY | os.O_APPEND)
         async with open_database(self.url) as database:
-            store = SqlSessions(database, lease_s=_LEASE_S, compaction_at=0.7)
-            folding = _compactor(store)
+            checkpoints = SqlCheckpoints(database, compaction_at=0.7)
+            folding = _compactor(checkpoints)
 
             async def over_and_over() -> None:
                 while True:
                     session = f"s{random.randrange(self.sessions)}"  # noqa: S311 - no secret
                     try:
                         if await folding.fold(_TENANT, session):
-                            state = (await store.window(_TENANT, session)).state
+                            state = (await checkpoints.window(_TENANT, session)).state
                             os.write(out, b"empty\n" if state.is_empty else b"good\n")
                     except WaysideError:
                         await asyncio.sleep(0.01)
@@ -204,7 +205,7 @@ class _Slow:
         )
 
 
-def _compactor(store: SqlSessions) -> Compactor:
+def _compactor(store: SqlCheckpoints) -> Compactor:
     return Compactor(
         store=store,
         summarizer=_Slow(),
@@ -228,7 +229,8 @@ async def _counted(url: str, kept: str, said_of: Sequence[str], plan: Plan, bega
     empty = said_of.count("empty")
     async with open_database(url) as database:
         store = SqlSessions(database, lease_s=_LEASE_S, compaction_at=0.7)
-        folding = _compactor(store)
+        states = SqlCheckpoints(database, compaction_at=0.7)
+        folding = _compactor(states)
         for number in range(plan.sessions):
             session = f"s{number}"
             # What the last killed folder left is done by the next one.
@@ -248,7 +250,7 @@ async def _counted(url: str, kept: str, said_of: Sequence[str], plan: Plan, bega
             for name in {name for name, _ in times}:
                 stamps = [int(stamp) for who, stamp in (asked for asked, _ in pairs) if who == name]
                 reordered += stamps != sorted(stamps)
-            window = await store.window(_TENANT, session, from_oldest=True)
+            window = await states.window(_TENANT, session, from_oldest=True)
             state = window.state
             checkpoints += state.version
             empty += state.version > 0 and state.is_empty

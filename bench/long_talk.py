@@ -14,6 +14,7 @@ import msgspec
 
 from bench.figures import percentile
 from cloud.adapters.database import open_database
+from cloud.adapters.sql_checkpoints import SqlCheckpoints
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.adapters.tokens import ByteTokens, tokens_of_vocabulary
 from cloud.conversations import Conversations, PromptLimits
@@ -178,9 +179,10 @@ async def _hold(talk: Talk, *, limit: int, name: str, tokens: Tokens) -> Talked:
     with tempfile.TemporaryDirectory(prefix="wayside-bench-") as folder:
         async with open_database(f"sqlite:///{folder}/talk.db") as database:
             store = SqlSessions(database, lease_s=15, compaction_at=0.70)
+            checkpoints = SqlCheckpoints(database, compaction_at=0.70)
             counters: Callable[[str | None], Tokens] = lambda _: tokens  # noqa: E731
             folding = Compactor(
-                store=store,
+                store=checkpoints,
                 summarizer=ExtractiveSummarizer(),
                 fallback=ExtractiveSummarizer(),
                 tokens_of=counters,
@@ -190,7 +192,7 @@ async def _hold(talk: Talk, *, limit: int, name: str, tokens: Tokens) -> Talked:
             )
             layer = Conversations(
                 inner=inner,
-                store=store,
+                store=checkpoints,
                 leases=Leases(store, conflict="wait", wait_s=5, term_s=15),
                 recall=None,
                 tokens_of=counters,

@@ -84,6 +84,23 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """What it counts for when room is short."""
 
 
+class Author(msgspec.Struct, frozen=True, kw_only=True):
+    """Who wrote a version of a state object, and what that cost."""
+
+    by: Literal["extractive", "provider"]
+    """Rules and a fitted choice of sentences, or a model."""
+    provider: str | None = None
+    model: str | None = None
+    """The catalog's names of whom was asked."""
+    answered_as: str | None = None
+    """The model that the answer itself names: another one where the gateway turned to a fallback."""
+    usage: Usage | None = None
+    """Tokens of the call; None for rules, and for a provider that does not count."""
+
+
+EXTRACTIVE = Author(by="extractive")
+
+
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """What a conversation amounts to up to `covered_through`: one version of its state object."""
 
@@ -96,8 +113,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     summary: tuple[Line, ...] = ()
     """Oldest first."""
     entities: tuple[Line, ...] = ()
-    summarizer: str = ""
-    """Who wrote this version."""
+    written_by: Author | None = None
+    """None before the first version."""
 
     @property
     def is_empty(self) -> bool:
@@ -139,7 +156,7 @@ class Summary:
     open_tasks: tuple[Line, ...] = ()
     summary: tuple[Line, ...] = ()
     entities: tuple[Line, ...] = ()
-    written_by: str
+    written_by: Author
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

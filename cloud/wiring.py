@@ -17,7 +17,9 @@ from cloud.adapters.database import Database, open_database
 from cloud.adapters.processes import Processes
 from cloud.adapters.sql_idempotency import SqlIdempotency
 from cloud.adapters.sql_memories import SqlMemories
+from cloud.adapters.sql_run_history import RunsWithHistory
 from cloud.agents import roster
+from cloud.background import keep_running
 from cloud.catalog import Catalog, LocalConfig, OpenAiConfig, ProviderConfig, ScriptedConfig
 from cloud.idempotency import Idempotent
 from cloud.loop import RunLimits
@@ -38,7 +40,7 @@ from cloud.wire.service.settings import Secret, StartUpError
 from cloud.wiring_accounting import open_ledger
 from cloud.wiring_gateway import open_gateway
 from cloud.wiring_memory import open_memory
-from cloud.wiring_runs import open_runs
+from cloud.wiring_runs import open_runs, sweep_runs
 from cloud.wiring_sessions import open_sessions
 from cloud.wiring_tools import open_tools
 
@@ -114,6 +116,8 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
             tracing=instruments.tracing,
         )
         runs = await open_runs(settings, loop, database, processes, instruments.log, stack)
+        history = RunsWithHistory(runs, database)
+        keep_running(stack, sweep_runs(history, settings.run_ttl_s, instruments.log))
         sessions = await open_sessions(
             PlainAnswering(
                 inner=Orchestrator(
@@ -146,13 +150,13 @@ async def open_cloud(settings: CloudSettings, instruments: Instruments) -> Async
                 inner=Idempotent(inner=sessions.answering, kept=idempotency), ledger=ledger, budgets=budgets
             ),
             sessions=sessions.store,
-            checkpoints=sessions.store,
+            checkpoints=sessions.checkpoints,
             memories=memory.store,
             recall=memory.recall,
-            runs=runs,
+            runs=history,
             ledger=ledger,
             budgets=budgets,
-            erasables=(sessions.erasure, memory.subjects, idempotency, runs),
+            erasables=(sessions.erasure, memory.subjects, idempotency, runs, history),
             metrics=instruments.metrics,
             started_at=int(time.time()),
         )

@@ -48,10 +48,11 @@ async def open_memory(
     if settings.memory_search == "hybrid":
         embedder = await OnnxEmbedder.open(settings.memory_bundle_path)
         stack.callback(embedder.close)
+    recall = LongTermMemory(store, weights=read_weights(), vectors=vectors, embedder=embedder)
     opened = OpenedMemory(
         store=store,
-        subjects=SqlMemorySubjects(database),
-        recall=LongTermMemory(store, weights=read_weights(), vectors=vectors, embedder=embedder),
+        subjects=SqlMemorySubjects(database, after_erasure=recall.let_go),
+        recall=recall,
         _waiting=asyncio.Queue(_MOST_WAITING),
     )
     sessions = SqlSessions(database, lease_s=settings.session_lease_s, compaction_at=settings.compaction_at)
@@ -69,8 +70,13 @@ async def open_memory(
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            if await store.drop_expired():
-                await database.scrub()
+            try:
+                if await store.drop_expired():
+                    await database.scrub()
+                # What other processes erased, and what a search here has only hidden.
+                await recall.let_go()
+            except Exception as error:  # tried again in a minute
+                log.event("memories_not_swept", error=type(error).__name__)
 
     for work in (remember(), sweep()):
         keep_running(stack, work)

@@ -8,6 +8,7 @@ from cloud.adapters.database import Database
 from cloud.adapters.dbos_runs import DbosRuns, open_dbos_runs
 from cloud.adapters.processes import Processes
 from cloud.adapters.run_workers import RunWorkers
+from cloud.adapters.sql_run_history import RunsWithHistory
 from cloud.adapters.task_runs import TaskRuns
 from cloud.background import keep_running
 from cloud.ports import RunWork
@@ -43,11 +44,12 @@ async def open_runs(
     if settings.process_role != "api":
         await workers.beat()  # before the first run is taken up: its process must be known to die
         keep_running(stack, workers.watch(durable.take_over))
-        keep_running(stack, _sweep(durable, settings.run_ttl_s, log))
+        keep_running(stack, sweep_runs(durable, settings.run_ttl_s, log))
     return durable
 
 
-async def _sweep(runs: DbosRuns, ttl_s: float, log: Log) -> None:
+async def sweep_runs(runs: DbosRuns | RunsWithHistory, ttl_s: float, log: Log) -> None:
+    """Forgets runs, over and over, once they are older than `ttl_s` seconds."""
     while True:
         await asyncio.sleep(_SWEEP_S)
         try:

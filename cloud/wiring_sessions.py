@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.adapters.database import Database
+from cloud.adapters.sql_checkpoints import SqlCheckpoints
 from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
 from cloud.adapters.tokens import ByteTokens, tokens_of_file, tokens_of_vocabulary
@@ -32,6 +33,7 @@ class Sessions:
 
     answering: Answering
     store: SqlSessions
+    checkpoints: SqlCheckpoints
     compactor: Compactor
     erasure: Erasable
 
@@ -54,10 +56,11 @@ async def open_sessions(
     `provider` answers the summarizing model, if there is one: the gateway, as for every other call.
     """
     store = SqlSessions(database, lease_s=settings.session_lease_s, compaction_at=settings.compaction_at)
-    await store.mark_due()
+    checkpoints = SqlCheckpoints(database, compaction_at=settings.compaction_at)
+    await checkpoints.mark_due()
     tokens_of = token_counters(file)
     compactor = Compactor(
-        store=store,
+        store=checkpoints,
         summarizer=_summarizer(settings, catalog, provider, tokens_of),
         fallback=ExtractiveSummarizer(),
         tokens_of=tokens_of,
@@ -82,7 +85,7 @@ async def open_sessions(
     return Sessions(
         answering=Conversations(
             inner=inner,
-            store=store,
+            store=checkpoints,
             leases=leases,
             recall=recall,
             tokens_of=tokens_of,
@@ -96,6 +99,7 @@ async def open_sessions(
             on_append=wake,
         ),
         store=store,
+        checkpoints=checkpoints,
         compactor=compactor,
         erasure=SqlSessionErasure(database, compaction_at=settings.compaction_at),
     )

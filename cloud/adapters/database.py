@@ -1,7 +1,8 @@
 """One SQL database, SQLite or PostgreSQL by URL: connections, transactions, schema."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from cloud.adapters.group_commit import GroupCommit, T, Work
 from cloud.wire.errors import StorageFull, UpstreamUnavailable
 from cloud.wire.service.settings import StartUpError
 
@@ -21,7 +23,7 @@ _LOCK = 0x57415953
 
 _HOLDING_WORDS = (
     "memories, memory_owners, memory_vectors, memory_embedded, turns, session_states, sessions, "
-    "idempotent_answers"
+    "imported_runs, idempotent_answers"
 )
 """Tables with what people said, or their names."""
 
@@ -34,6 +36,10 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # SQLite has one writer. Those of this process wait here, in turn and without a connection, rather
+        # than by asking the file over and over; for other processes' the file's own lock is waited for.
+        self._one_writer = asyncio.Lock()
+        self._group = GroupCommit(self.writing)
 
     @property
     def is_postgresql(self) -> bool:
@@ -50,12 +56,30 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is durable once this ends normally, and undone when it raises."""
         with _translated():
-            async with self._engine.connect() as connection:
+            async with AsyncExitStack() as stack:
+                if not self.is_postgresql:
+                    await stack.enter_async_context(self._one_writer)
+                connection = await stack.enter_async_context(self._engine.connect())
                 if not self.is_postgresql:
                     # Taking the lock at once: one that is first needed after a read cannot be waited for.
                     connection = await connection.execution_options(wayside_writes=True)
                 async with connection.begin():
                     yield connection
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` gives, in a transaction that is durable once this returns, and undone when it raises.
+
+        For short writes of which many come at once: SQLite commits those that wait together.
+        """
+        if self.is_postgresql:
+            async with self.writing() as connection:
+                return await work(connection)
+        with _translated():
+            return await self._group.write(work)
+
+    async def close(self) -> None:
+        await self._group.close()
+        await self._engine.dispose()
 
     async def scrub(self) -> None:
         """What was deleted leaves the files: the write-ahead log is emptied, free space was overwritten.
@@ -78,6 +102,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     Raises StartUpError when it cannot be reached or its schema cannot be brought up to date.
     """
     engine = _engine(url)
+    database = Database(engine)
     try:
         try:
             async with engine.connect() as connection:
@@ -93,9 +118,9 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             cause = error.orig if isinstance(error, OperationalError) and error.orig else error
             shown = engine.url.render_as_string(hide_password=True)
             raise StartUpError(f"cannot use the database {shown}: {str(cause).splitlines()[0]}") from error
-        yield Database(engine)
+        yield database
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 @contextmanager

@@ -113,7 +113,7 @@ class DbosRuns:
             yield {"kind": "run", **msgspec.to_builtins(run)}
 
     async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
-        """Nothing: a run is the record of work done where it was done, given out to be read."""
+        """Nothing: what an import brings is history, not work to be done (`sql_run_history.py`)."""
         return 0
 
     async def drop_before(self, moment: float) -> int:

@@ -1,6 +1,6 @@
 """A person's memories, all versions of them: given out, taken back, erased."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,8 +26,12 @@ class SqlMemorySubjects:
 
     kinds: frozenset[str] = frozenset({"memory"})
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, *, after_erasure: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        """`after_erasure` is told the tenant: whoever keeps memories ready lets go of them."""
         self._database = database
+        self._after_erasure = after_erasure
 
     async def erase(self, tenant: str, user: str) -> Mapping[str, int]:
         """All versions, in every scope, and the name itself."""
@@ -43,6 +47,8 @@ class SqlMemorySubjects:
                 "DELETE FROM memory_owners WHERE tenant = :tenant AND scope = 'user' AND owner = :user",
                 **values,
             )
+        if self._after_erasure is not None:
+            await self._after_erasure(tenant)
         return {"memories": gone}
 
     async def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.adapters.database import Database
 from cloud.adapters.sql import counted, rows
-from cloud.adapters.sql_sessions import IS_OVER
+from cloud.adapters.sql_session_rows import IS_OVER
 from cloud.wire.chat import Message
 from cloud.wire.errors import InvalidRequest
 

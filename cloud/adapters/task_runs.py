@@ -111,7 +111,7 @@ class TaskRuns:
                 yield {"kind": "run", **msgspec.to_builtins(one.shown())}
 
     async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
-        """Nothing: a run is the record of work done where it was done, given out to be read."""
+        """Nothing: what an import brings is history, not work to be done (`sql_run_history.py`)."""
         return 0
 
     async def close(self) -> None:

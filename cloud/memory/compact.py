@@ -143,5 +143,5 @@ def _state_of(summary: Summary, previous: State, folded: tuple[Turn, ...]) -> St
         open_tasks=summary.open_tasks,
         summary=summary.summary,
         entities=summary.entities,
-        summarizer=summary.written_by,
+        written_by=summary.written_by,
     )

@@ -1,11 +1,11 @@
 """Remembered passages of one owner: what was said, by whom, when, and what stood beside it."""
 
-import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -13,19 +13,10 @@ import numpy.typing as npt
 
 from cloud.memory.growing import Growing
 from cloud.memory.lexical import Floats, Postings, terms
+from cloud.memory.traits import Traits, traits_of
 
-_TIME: Final = re.compile(
-    r"\b(?:yesterday|today|tomorrow|tonight|last|next|ago|weeks?|weekend|months?|years?|monday|tuesday|wednesday"
-    r"|thursday|friday|saturday|sunday|since|recently|january|february|march|april|may|june|july|august|september"
-    r"|october|november|december|\d{4}|\d+(?:st|nd|rd|th))\b",
-    re.IGNORECASE,
-)
-_NUMBER: Final = re.compile(
-    r"\b(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|twice|couple|dozen)\b", re.IGNORECASE
-)
 MOSTLY: Final = 0.9
 """Share of the passages whose embedding must be known before any is compared."""
-_NAME: Final = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +41,21 @@ class Passage:
     def date(self) -> str:
         if self.dated is not None:
             return self.dated
-        return "" if self.at is None else datetime.fromtimestamp(self.at, UTC).strftime("%A %d %B %Y")
+        return "" if self.at is None else _day(int(self.at // _DAY_S))
+
+
+_DAY_S: Final = 86_400
+
+
+@lru_cache(maxsize=10_000)
+def _day(number: int) -> str:
+    """Since 1970, UTC."""
+    return datetime.fromtimestamp(number * _DAY_S, UTC).strftime("%A %d %B %Y")
+
+
+@lru_cache(maxsize=10_000)
+def _marks(speaker: str, date: str) -> list[str]:
+    return terms(f"{speaker} {date}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +91,8 @@ class Passages:
         self._speakers: Counter[str] = Counter()
         self._group_of = Growing(np.int64)
         self._before, self._after = Growing(np.int64), Growing(np.int64)
-        self._traits = Growing(np.float32, width=5)
+        self._traits: dict[int, Traits] = {}
+        """Of the rows that were candidates once."""
         self._from, self._until = Growing(np.float64), Growing(np.float64)
         self._expires = Growing(np.float64)
         self._vectors: Growing[np.float32] | None = None
@@ -116,20 +122,10 @@ class Passages:
         self.rows.append(passage)
         self._row_of[passage.id] = row
         self.words.add(terms(passage.text))
-        self.marks.add(terms(f"{passage.speaker} {passage.date}"))
+        self.marks.add(_marks(passage.speaker, passage.date))
         if passage.speaker:
             self._speakers[passage.speaker.lower()] += 1
-        text = passage.text
-        self.characters += len(text)
-        self._traits.append(
-            (
-                float(text.rstrip().endswith("?")),
-                float("?" in text),
-                float(_TIME.search(text) is not None),
-                float(_NUMBER.search(text) is not None),
-                min(3, len(_NAME.findall(text))) / 3,
-            )
-        )
+        self.characters += len(passage.text)
         self._from.append(-np.inf if passage.at is None else passage.at)
         self._until.append(np.inf if until is None else until)
         self._expires.append(np.inf if expires is None else expires)
@@ -173,6 +169,7 @@ class Passages:
             self._before.all[row] = self._after.all[row] = -1
             self._until.all[row] = self._expires.all[row] = -np.inf
             self.rows[row] = Passage(id="", group="", text="")
+            self._traits.pop(row, None)
             if self._vectors is not None:
                 self._embedded -= bool(self._vectors.all[row].any())
                 self._vectors.all[row] = 0
@@ -208,10 +205,16 @@ class Passages:
     def speakers(self) -> list[str]:
         return sorted(one for one, count in self._speakers.items() if count > 0)
 
-    @property
-    def traits(self) -> Floats:
-        """Shape (passages, 5): ends in a question, holds one, holds a time, a number, names."""
-        return self._traits.all
+    def traits(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """Of some rows, shape (rows, 4); read once each, when first asked for."""
+        for row in rows.tolist():
+            if row not in self._traits:
+                self._traits[row] = traits_of(self.rows[row].text)
+        return np.array([self._traits[row] for row in rows.tolist()], dtype=np.float32).reshape(-1, 4)
+
+    def ask(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """Which rows hold a question mark, 0 for a row of -1; shape (rows,)."""
+        return np.array([row >= 0 and "?" in self.rows[row].text for row in rows.tolist()], dtype=np.float32)
 
     def neighbours(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The row before and after each, -1 where a group begins or ends."""

@@ -92,9 +92,9 @@ def signs(
     spoken = [passages.rows[row].speaker.lower() for row in rows]
     by_named = np.array([one in mentioned for one in spoken], dtype=np.float32)
     by_other = np.array([bool(mentioned) and one not in mentioned for one in spoken], dtype=np.float32)
-    traits = passages.traits[rows]
+    traits = passages.traits(rows)
     before, _ = passages.neighbours()
-    asks, asked_before = traits[:, 0], neighbour_values(passages.traits[:, 1], before[rows])
+    asks, asked_before = traits[:, 0], passages.ask(before[rows])
     answers = asked_before * _scaled(neighbour_values(lexical.content, before))[rows]
     when, many, thing = (float(pattern.search(question) is not None) for pattern in (_WHEN, _MANY, _THING))
     table = [
@@ -106,9 +106,9 @@ def signs(
         answers,
         columns[10],
         *ranks,
-        when * traits[:, 2],
-        many * traits[:, 3],
-        thing * traits[:, 4],
+        when * traits[:, 1],
+        many * traits[:, 2],
+        thing * traits[:, 3],
     ]
     if similarity is not None:
         table += _semantic(passages, similarity, rows)

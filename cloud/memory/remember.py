@@ -93,6 +93,22 @@ class LongTermMemory:
         found.sort(key=lambda episode: -episode.score)
         return tuple(found[: query.limit])
 
+    async def let_go(self, tenant: str | None = None) -> None:
+        """Forgets the passages of owners of whom something was deleted: its words are in the index, too.
+
+        Of one tenant, or of all. What is left of them is read anew by the next search.
+        """
+        for key, ready in list(self._ready.items()):
+            if tenant is not None and key[0] != tenant:
+                continue
+            async with ready.lock:
+                stamp = await self._store.stamp(*key)
+                known = (ready.stamp.incarnation, ready.stamp.removed)
+                if ready.passages.gone or (stamp.incarnation, stamp.removed) != known:
+                    ready.forget()
+                    if self._ready.get(key) is ready:
+                        del self._ready[key]
+
     def _search(self, passages: Passages, query: RecallQuery, vector: Floats | None) -> list[Episode]:
         visible = passages.visible(as_of=query.as_of, now=self._clock())
         rows, scores = rank(passages, query.text, vector, self._weights, visible=visible)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from cloud.domain_sessions import Line, State, Summary, Turn
+from cloud.domain_sessions import EXTRACTIVE, Line, State, Summary, Turn
 from cloud.memory.assemble import groups_of, state_cost
 from cloud.memory.extractor import Spoken, Weights, chances, read_extractor, spoken
 from cloud.memory.notable import Note, closes_a_task, names_in, note_of
@@ -79,7 +79,7 @@ def _summary(
     left = room - sum(map(cost, (*facts, *tasks, *entities)))
     summary = _within(_exchanges(groups, previous, facts), left, cost)
     return trimmed(
-        Summary(facts=facts, open_tasks=tasks, summary=summary, entities=entities, written_by="extractive"),
+        Summary(facts=facts, open_tasks=tasks, summary=summary, entities=entities, written_by=EXTRACTIVE),
         covered_through=turns[-1].seq,
         max_tokens=max_tokens,
         tokens=tokens,

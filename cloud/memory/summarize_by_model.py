@@ -5,15 +5,17 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import msgspec
 
 from cloud.domain import Call, Model
-from cloud.domain_sessions import Line, State, Summary, Turn
+from cloud.domain_sessions import Author, Line, State, Summary, Turn
 from cloud.memory.render import is_ours
 from cloud.memory.sentences import shortened
 from cloud.memory.summarize import ExtractiveSummarizer, trimmed
 from cloud.ports import Provider, Tokens
+from cloud.wire.answers import usage_of
 from cloud.wire.chat import Message, parse
 from cloud.wire.errors import InvalidRequest, UpstreamBroken
 
@@ -64,6 +66,7 @@ class _Choice(msgspec.Struct, frozen=True):
 
 class _Completion(msgspec.Struct, frozen=True):
     choices: list[_Choice]
+    model: Annotated[str, msgspec.Meta(max_length=256)] | None = None
 
 
 class ModelSummarizer:
@@ -87,7 +90,7 @@ class ModelSummarizer:
         by_rule = await self._rules.summarize(
             turns, previous, tenant=tenant, max_tokens=max_tokens, tokens=tokens
         )
-        minutes = await self._ask(turns, previous, tenant=tenant, max_tokens=max_tokens)
+        minutes, author = await self._ask(turns, previous, tenant=tenant, max_tokens=max_tokens)
         known = {turn.seq for turn in turns} | {
             seq for line in (*previous.summary, *previous.open_tasks) for seq in line.seqs
         }
@@ -105,14 +108,16 @@ class ModelSummarizer:
                 by_rule,
                 summary=summary,
                 open_tasks=_grounded(minutes.open_tasks, known, source),
-                written_by=self._model.name,
+                written_by=author,
             ),
             covered_through=turns[-1].seq,
             max_tokens=max_tokens,
             tokens=tokens,
         )
 
-    async def _ask(self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int) -> _Minutes:
+    async def _ask(
+        self, turns: Sequence[Turn], previous: State, *, tenant: str, max_tokens: int
+    ) -> tuple[_Minutes, Author]:
         content = _content(turns, previous)
         messages = [
             {"role": "system", "content": _INSTRUCTIONS},
@@ -144,12 +149,20 @@ class ModelSummarizer:
         finally:
             await documents.aclose()
         try:
-            choice = msgspec.json.decode(answer, type=_Completion).choices[0]
+            completion = msgspec.json.decode(answer, type=_Completion)
+            choice = completion.choices[0]
             if choice.finish_reason != "stop":
                 raise UpstreamBroken("the summarizing model did not come to an end")
-            return msgspec.json.decode(choice.message.text, type=_Minutes)
+            minutes = msgspec.json.decode(choice.message.text, type=_Minutes)
         except (msgspec.MsgspecError, IndexError) as error:
             raise UpstreamBroken("the summarizing model's answer has another shape") from error
+        return minutes, Author(
+            by="provider",
+            provider=self._model.provider,
+            model=self._model.name,
+            answered_as=completion.model,
+            usage=usage_of(answer),
+        )
 
 
 def _content(turns: Sequence[Turn], previous: State) -> str:

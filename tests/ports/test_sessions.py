@@ -7,16 +7,15 @@ import msgspec
 import pytest
 
 from cloud.adapters.database import open_database
-from cloud.adapters.sql_sessions import SqlSessions
-from cloud.domain_sessions import Lease, Line, NewTurn, State
+from cloud.domain_sessions import EXTRACTIVE, Lease, Line, NewTurn, State
 from cloud.wire.answers import Usage
 from cloud.wire.errors import NotFound, SessionConflict
 from tests.support.databases import new_postgresql_database
-from tests.support.sessions import FakeSessions
+from tests.support.sessions import AllOfSessions, FakeSessions
 
 pytestmark = pytest.mark.anyio
 
-Store = FakeSessions | SqlSessions
+Store = FakeSessions | AllOfSessions
 
 
 @pytest.fixture(params=["fake", "sqlite", "postgresql"])
@@ -31,7 +30,7 @@ async def store(
     else:
         url = new_postgresql_database(request.getfixturevalue("postgresql_server"))
     async with open_database(url) as database:
-        yield SqlSessions(database, lease_s=15, compaction_at=0.7)
+        yield AllOfSessions(database)
 
 
 def said(text: str, *, role: str = "user", tokens: int = 10) -> NewTurn:
@@ -137,7 +136,7 @@ def state_of(version: int, through: int) -> State:
         version=version,
         covered_through=through,
         facts=(Line(text="The user is Ada.", seqs=(1,)),),
-        summarizer="extractive",
+        written_by=EXTRACTIVE,
     )
 
 

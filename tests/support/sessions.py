@@ -1,11 +1,22 @@
-"""Sessions in memory: the fake of the ports SessionStore, SessionWriter and CheckpointStore."""
+"""The ports SessionStore, SessionWriter and CheckpointStore in one: in memory, and over a database."""
 
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from cloud.adapters.database import Database
+from cloud.adapters.sql_checkpoints import SqlCheckpoints
+from cloud.adapters.sql_sessions import SqlSessions
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Turn, Window
 from cloud.wire.errors import NotFound, SessionConflict
+
+
+class AllOfSessions(SqlSessions, SqlCheckpoints):
+    """Both adapters of one database, for tests that follow a session through both."""
+
+    def __init__(self, database: Database, *, lease_s: float = 15.0, compaction_at: float = 0.7) -> None:
+        SqlCheckpoints.__init__(self, database, compaction_at=compaction_at)
+        SqlSessions.__init__(self, database, lease_s=lease_s, compaction_at=compaction_at)
 
 
 @dataclass(kw_only=True)

@@ -62,6 +62,28 @@ async def test_a_background_run_has_a_url_that_shows_steps_tokens_and_the_answer
         assert [one["id"] for one in (await client.get("/v1/runs")).json()["data"]] == [run]
 
 
+@pytest.mark.parametrize("durable", [False, True])
+async def test_an_erased_persons_run_is_taken_back_from_their_export_to_be_read(
+    tmp_path: Path, durable: bool
+) -> None:
+    async with cloud(tmp_path, in_turn(SUM, completion("42")), durable_runs=durable) as (client, _):
+        body = ask("Six times seven?", model="m", user="ada")
+        run = (await client.post("/v1/chat/completions", json=body, headers=IN_BACKGROUND)).json()["id"]
+        shown = await ended(client, run)
+        exported = (await client.get("/v1/subjects/ada/export")).text
+        receipt = (await client.delete("/v1/subjects/ada")).json()["erased"]
+        assert (receipt["runs"], receipt["imported_runs"]) == (1, 0)
+        assert (await client.get(f"/v1/runs/{run}")).status_code == 404
+        news = [
+            (await client.post("/v1/subjects/ada/import", content=exported)).json()["new"] for _ in range(2)
+        ]
+        assert news == [1, 0]
+        assert (await client.get(f"/v1/runs/{run}")).json() == shown
+        assert (await client.get("/v1/subjects/ada/export")).text == exported
+        assert (await client.delete("/v1/subjects/ada")).json()["erased"]["imported_runs"] == 1
+        assert (await client.get(f"/v1/runs/{run}")).status_code == 404
+
+
 async def test_an_answer_names_the_run_it_comes_from_and_a_plain_one_has_none(tmp_path: Path) -> None:
     async with cloud(tmp_path, in_turn(SUM, completion("42"))) as (client, _):
         answer = await client.post("/v1/chat/completions", json=ask("Six times seven?", model="m"))

@@ -84,6 +84,8 @@ async def test_a_long_conversation_is_folded_and_its_beginning_is_still_in_the_p
         async with of_cloud(stack, key) as cloud:
             state = (await cloud.get(f"/v1/sessions/{session}/state")).json()
             assert state["version"] >= 2
+            assert state["written_by"]["by"] == "extractive"
+            assert state["written_by"]["usage"] is None, "rules cost no tokens"
             assert any("Ada Lovelace" in fact["text"] for fact in state["facts"]), json.dumps(state)
             shown = (await cloud.get(f"/v1/sessions/{session}")).json()
             assert shown["tokens"]["saved"] > 0

@@ -227,6 +227,51 @@ async def test_an_erased_person_is_in_no_export_and_others_stay(database: Databa
     assert len(await store.since("acme", "user", "ben")) == 1
 
 
+def words_kept_ready(memory: LongTermMemory) -> str:
+    """All text that the process has of memories it was asked for, and the words in its index."""
+    return " ".join(
+        word
+        for ready in memory._ready.values()
+        for word in (*(passage.text for passage in ready.passages.rows), *ready.passages.words._id_of)
+    )
+
+
+async def test_erased_text_is_not_kept_in_memory_until_the_next_search(database: Database) -> None:
+    store = SqlMemories(database)
+    here, elsewhere = (LongTermMemory(store, weights=read_weights()) for _ in range(2))
+    subjects = SqlMemorySubjects(database, after_erasure=here.let_go)
+    await store.add("acme", [said("the canary sings", user="ada"), said("the heron waits", user="bob")])
+    of_agent = said("the canary is yellow")
+    await store.add("acme", [replace(of_agent, scope="agent", owner="desk")])
+    await store.add("zeta", [said("the canary of another", user="ada")])
+    for process in (here, elsewhere):
+        for tenant, user in (("acme", "ada"), ("acme", "bob")):
+            await process.recall(RecallQuery(tenant=tenant, text="canary", user=user, agent="desk"))
+        assert "canar" in words_kept_ready(process)
+
+    await subjects.erase("acme", "ada")
+    assert "canar" not in words_kept_ready(here)
+    assert "heron" in words_kept_ready(here), "others stay ready"
+    assert "canar" in words_kept_ready(elsewhere)
+    await elsewhere.let_go()
+    assert "canar" not in words_kept_ready(elsewhere)
+    assert await here.recall(RecallQuery(tenant="acme", text="canary", user="ada", agent="desk")) == ()
+    assert await here.recall(RecallQuery(tenant="zeta", text="canary", user="ada")) != ()
+
+
+async def test_words_of_a_memory_that_was_deleted_leave_with_the_sweep(database: Database) -> None:
+    store = SqlMemories(database)
+    memory = LongTermMemory(store, weights=read_weights())
+    first, _ = await store.add("acme", [said(text, user="ada") for text in ("a canary", "a heron")])
+    query = RecallQuery(tenant="acme", text="bird heron", user="ada")
+    await memory.recall(query)
+    await store.delete("acme", first)
+    await memory.recall(query)  # hides it, and knows the owner's newest stamp
+    await memory.let_go()
+    assert "canar" not in words_kept_ready(memory)
+    assert [episode.text for episode in await memory.recall(query)] != []
+
+
 async def test_erased_text_is_in_no_file_any_more(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'cloud.db'}") as database:
         store = SqlMemories(database)

@@ -14,8 +14,10 @@ from sqlalchemy import text
 from cloud.adapters.database import Database, open_database
 from cloud.adapters.sql_session_erasure import SqlSessionErasure
 from cloud.adapters.sql_sessions import SqlSessions
-from cloud.domain_sessions import Lease, Line, NewTurn, State
+from cloud.domain_sessions import EXTRACTIVE, Author, Lease, Line, NewTurn, State
+from cloud.wire.answers import Usage
 from cloud.wire.errors import StorageFull
+from tests.support.sessions import AllOfSessions
 
 pytestmark = pytest.mark.anyio
 
@@ -24,8 +26,8 @@ def said(content: str) -> NewTurn:
     return NewTurn(document=msgspec.json.encode({"role": "user", "content": content}), tokens=10)
 
 
-def sessions(database: Database, *, lease_s: float = 15) -> SqlSessions:
-    return SqlSessions(database, lease_s=lease_s, compaction_at=0.7)
+def sessions(database: Database, *, lease_s: float = 15) -> AllOfSessions:
+    return AllOfSessions(database, lease_s=lease_s, compaction_at=0.7)
 
 
 async def append(store: SqlSessions, *contents: str, limit: int = 100) -> int:
@@ -118,9 +120,38 @@ async def test_a_threshold_that_was_lowered_finds_the_sessions_it_now_concerns(d
     async with open_database(database_url) as database:
         await append(sessions(database), "a", "b", "c")
         assert await sessions(database).claim_due(limit=9) == ()
-        stricter = SqlSessions(database, lease_s=15, compaction_at=0.2)
+        stricter = AllOfSessions(database, compaction_at=0.2)
         await stricter.mark_due()
         assert await stricter.claim_due(limit=9) == (("acme", "s"),)
+
+
+@pytest.mark.parametrize(
+    ("kept", "author"),
+    [
+        ('"summarizer":"extractive"', EXTRACTIVE),
+        ('"summarizer":"gpt-4o-mini"', Author(by="provider", model="gpt-4o-mini")),
+        (
+            '"written_by":{"by":"provider","provider":"p","model":"m","usage":{"total_tokens":7}}',
+            Author(by="provider", provider="p", model="m", usage=Usage(total_tokens=7)),
+        ),
+    ],
+)
+async def test_a_checkpoint_says_who_wrote_it_also_one_of_before_that_had_fields(
+    kept: str, author: Author, tmp_path: Path
+) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'c.db'}") as database:
+        store = sessions(database)
+        await append(store, "a", "b")
+        state = State(version=1, covered_through=1, facts=(Line(text="a", seqs=(1,)),))
+        window = await store.window("acme", "s")
+        assert await store.publish("acme", "s", state, replaces=window, state_tokens=5)
+        document = '{"version":1,"covered_through":1,"facts":[{"text":"a","seqs":[1]}],' + kept + "}"
+        async with database.writing() as connection:
+            await connection.execute(
+                text("UPDATE session_states SET document = :document"), {"document": document}
+            )
+        told = (await store.window("acme", "s")).state
+        assert told == msgspec.structs.replace(state, written_by=author)
 
 
 async def test_what_looks_like_sql_is_text(database_url: str) -> None:

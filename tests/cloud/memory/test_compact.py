@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from cloud.adapters.tokens import ByteTokens
-from cloud.domain_sessions import Line, NewTurn, State, Summary, Turn
+from cloud.domain_sessions import EXTRACTIVE, Author, Line, NewTurn, State, Summary, Turn
 from cloud.memory.assemble import state_cost
 from cloud.memory.compact import Compactor
 from cloud.memory.fold import FoldPolicy
@@ -44,10 +44,11 @@ class Told:
         return self.summary
 
 
-GOOD = Summary(summary=(Line(text="They talked.", seqs=(1, 2)),), written_by="told")
-EMPTY = Summary(written_by="told")
-LONG = Summary(summary=(Line(text="x" * 5000, seqs=(1,)),), written_by="told")
-INVENTED = Summary(summary=(Line(text="They will talk.", seqs=(999,)),), written_by="told")
+TOLD = Author(by="provider", model="told")
+GOOD = Summary(summary=(Line(text="They talked.", seqs=(1, 2)),), written_by=TOLD)
+EMPTY = Summary(written_by=TOLD)
+LONG = Summary(summary=(Line(text="x" * 5000, seqs=(1,)),), written_by=TOLD)
+INVENTED = Summary(summary=(Line(text="They will talk.", seqs=(999,)),), written_by=TOLD)
 
 
 def compactor(
@@ -99,7 +100,7 @@ async def test_a_bad_summary_is_never_published_and_the_fallback_is_asked(bad: S
     assert not await compactor(store, Told(bad)).fold("acme", "s")
     assert (await store.window("acme", "s")).state == State()
     assert await compactor(store, Told(bad), fallback=ExtractiveSummarizer()).fold("acme", "s")
-    assert (await store.window("acme", "s")).state.summarizer == "extractive"
+    assert (await store.window("acme", "s")).state.written_by == EXTRACTIVE
 
 
 async def test_turns_that_arrive_while_a_summary_is_written_stay() -> None:
@@ -113,7 +114,7 @@ async def test_turns_that_arrive_while_a_summary_is_written_stay() -> None:
     slow.let_go.set()
     assert await folding
     window = await store.window("acme", "s")
-    assert window.state.summarizer == "told"
+    assert window.state.written_by == TOLD
     assert [turn.seq for turn in window.turns] == list(range(window.state.covered_through + 1, 67))
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from cloud.adapters.tokens import ByteTokens
 from cloud.domain import Call, Model
-from cloud.domain_sessions import Line, State
+from cloud.domain_sessions import Author, Line, State
 from cloud.gateway.gateway import Gateway
 from cloud.gateway.policy import GatewayLimits
 from cloud.memory.summarize_by_model import ModelSummarizer
 from cloud.ports import Provider
+from cloud.wire.answers import Usage
 from cloud.wire.errors import InvalidRequest, UpstreamBroken, UpstreamUnavailable, WaysideError
 from cloud.wire.service.breaker import BreakerLimits, Breakers
 from tests.support.turns import dialogue, texts
@@ -23,6 +24,7 @@ TURNS = dialogue(
     "My name is Ada and order 7741 is late.", "It left on 14 March.", "Then I will wait.", "Thanks."
 )
 SAID = "Ada asked about order 7741, which left on 14 March."
+USAGE = {"prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150}
 GOOD = {"text": SAID, "turns": [1, 2]}
 
 
@@ -38,7 +40,7 @@ class Writes:
         self.calls.append(call)
         message = {"role": "assistant", "content": self.content}
         choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
-        yield msgspec.json.encode({"choices": [choice]})
+        yield msgspec.json.encode({"choices": [choice], "model": "writer-v2", "usage": USAGE})
 
     async def check(self) -> None:
         """Always there."""
@@ -73,7 +75,13 @@ async def test_the_models_minutes_stand_beside_the_facts_found_by_rule() -> None
     assert summary.summary == (Line(text=SAID, seqs=(1, 2)),)
     assert [line.text for line in summary.open_tasks] == ["Ada waits for order 7741."]
     assert any("Ada" in line.text for line in summary.facts)
-    assert summary.written_by == "writer"
+    assert summary.written_by == Author(
+        by="provider",
+        provider="p",
+        model="writer",
+        answered_as="writer-v2",
+        usage=Usage(prompt_tokens=120, completion_tokens=30, total_tokens=150),
+    )
     call = provider.calls[0]
     assert call.tenant == "acme", "who pays"
     asked = call.request.messages[-1].text
@@ -140,6 +148,6 @@ async def test_a_provider_that_fails_once_is_asked_again_through_the_gateway() -
     summary = await summarizer(gateway).summarize(
         TURNS, State(), tenant="acme", max_tokens=2000, tokens=ByteTokens()
     )
-    assert summary.written_by == "writer"
+    assert summary.written_by.model == "writer"
     assert len(provider.calls) == 2
     assert noted["retry"]["model"] == "writer"

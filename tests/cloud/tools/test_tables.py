@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.tools import tables
+from cloud.tools import table_blocks, tables
 from cloud.tools.tables import Found, Table, find_tables
 from cloud.wire.chat import Message
 
@@ -132,9 +132,9 @@ def test_a_json_number_keeps_its_digits_and_a_missing_key_is_no_value() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a,b\n" + "1,2\n" * (tables.MAX_ROWS + 1),
-        ",".join(f"c{n}" for n in range(tables.MAX_COLUMNS + 1)) + "\n" + ",".join("1" * 65),
-        "a,b\n1," + "x" * (tables.MAX_CELL_CHARACTERS + 1),
+        "a,b\n" + "1,2\n" * (table_blocks.MAX_ROWS + 1),
+        ",".join(f"c{n}" for n in range(table_blocks.MAX_COLUMNS + 1)) + "\n" + ",".join("1" * 65),
+        "a,b\n1," + "x" * (table_blocks.MAX_CELL_CHARACTERS + 1),
         "x" * (tables.MAX_CHARACTERS + 1),
         "```csv\n" + "a,b,c,d,e,f,g,h,i,j,k\n" + "1,2,3,4,5,6,7,8,9,0,1\n" * 19_000 + "```",
     ],
