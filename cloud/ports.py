@@ -1,10 +1,7 @@
 """What the cloud needs from the outside world, one Protocol a need."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cloud.domain import Answer, Call, Episode, RecallQuery, ToolContext, ToolResult, ToolSpec
 from cloud.domain_accounting import Budget, Cost, Reserved
@@ -13,6 +10,11 @@ from cloud.domain_runs import Run, RunEnd, RunSpec
 from cloud.domain_sessions import Lease, NewTurn, Session, State, Summary, Turn, Window
 from cloud.wire.answers import Usage
 from cloud.wire.chat import Message
+
+if TYPE_CHECKING:
+    # Whoever passes no vectors on need not load it.
+    import numpy as np
+    import numpy.typing as npt
 
 T = TypeVar("T")
 
@@ -184,7 +186,7 @@ class Embedder(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    async def embed(self, text: str) -> npt.NDArray[np.float32]:
+    async def embed(self, text: str) -> "npt.NDArray[np.float32]":
         """Shape (dimensions,)."""
         ...
 
