@@ -15,14 +15,15 @@ import msgspec
 from bench.answers import Fault, Said, read
 from bench.stack import Script, Stack, stack
 from bench.truth import Route, Truth, route_of
-from bench.workload import ROOT, Ticket, Workload
+from bench.workload import Ticket, Workload
+from models.reading.bundle import SHIPPED, TOKENIZER
 
 _WORKERS = 8
 _ANSWER_LIMIT_S = 60.0
 _CONTEXT_TOKENS = 128_000
 _SESSION_TOKENS = 8192
 """Longest prompt of a session: the longest document of `heavy` fits."""
-_TOKENIZER = ROOT / "models" / "bundles" / "general" / "tokenizer.json"
+_TOKENIZER = SHIPPED / TOKENIZER
 """To count prompts with; the script's own count is in words."""
 
 

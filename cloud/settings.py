@@ -7,8 +7,7 @@ from msgspec import Meta
 
 from cloud.wire.service.cli import default_keys_file
 from cloud.wire.service.settings import Secret, ServiceSettings
-
-_SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "general"
+from models.reading.bundle import SHIPPED
 
 
 class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -190,7 +189,7 @@ class CloudSettings(ServiceSettings, frozen=True, kw_only=True):
 
     @property
     def memory_bundle_path(self) -> Path:
-        return self.memory_bundle or _SHIPPED_BUNDLE
+        return self.memory_bundle or SHIPPED
 
     @property
     def keys_path(self) -> Path:

@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from cloud.wire.service.cli import default_keys_file
 from cloud.wire.service.settings import Secret, ServiceSettings, StartUpError
+from models.reading.bundle import SHIPPED
 
-_SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "models" / "bundles" / "general"
-_SHIPPED_VERIFIER = _SHIPPED_BUNDLE.parent / "verifier"
+_SHIPPED_VERIFIER = SHIPPED.parent / "verifier"
 
 
 class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -120,7 +120,7 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
 
     @property
     def bundle_path(self) -> Path:
-        return self.bundle or _SHIPPED_BUNDLE
+        return self.bundle or SHIPPED
 
     @property
     def verifier_path(self) -> Path | None:

@@ -7,10 +7,9 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import onnxruntime
-from tokenizers import Tokenizer
 
 from models.reading.bundle import MANIFEST, MODEL, TOKENIZER, BundleRefused, sha256
+from models.reading.reader import open_session, open_tokenizer
 
 VERIFIER_SCHEMA: Final = 1
 
@@ -80,15 +79,8 @@ class PairNetwork:
     def __init__(self, bundle: VerifierBundle) -> None:
         """Raises BundleRefused when the network does not read two questions into one logit."""
         self.manifest = bundle.manifest
-        self._tokenizer = Tokenizer.from_file(str(bundle.directory / TOKENIZER))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            bundle.directory / MODEL, options, providers=["CPUExecutionProvider"]
-        )
+        self._tokenizer = open_tokenizer(bundle.directory / TOKENIZER)
+        self._session = open_session(bundle.directory / MODEL)
         read = {one.name for one in self._session.get_inputs()}
         given = [one.name for one in self._session.get_outputs()]
         if read != {"input_ids", "attention_mask", "token_type_ids"} or given != ["logit"]:

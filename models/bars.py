@@ -26,7 +26,7 @@ from models.fit import fit, write_bundle
 from models.metrics import Floats, average_recovered_gap, bootstrap_gap
 from models.progress import progress
 from models.quora import quora_auc
-from models.reading.bundle import read_bundle
+from models.reading.bundle import SHIPPED, read_bundle
 from models.rows import IntentRow
 from models.strangers import strangers
 
@@ -51,7 +51,7 @@ class Line:
 def print_table(*, quick: bool) -> None:
     """Markdown, a line a bar; `quick` leaves out the fit of Banking77 and most Quora pairs."""
     data = data_directory()
-    general = Network(read_bundle(HERE / "bundles" / "general"))
+    general = Network(read_bundle(SHIPPED))
     assistant = Network(read_bundle(HERE / "bundles" / "assistant"))
     prompts = collect("general", data)
     parts: list[Callable[[], list[Line]]] = [

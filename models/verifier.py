@@ -23,7 +23,7 @@ from models.licences import BASE
 from models.metrics import auroc
 from models.network import base_directory
 from models.pairs import Pair, collect_pairs
-from models.reading.bundle import MODEL, TOKENIZER, read_bundle, sha256
+from models.reading.bundle import MODEL, SHIPPED, TOKENIZER, read_bundle, sha256
 
 HERE: Final = Path(__file__).parent
 RUN: Final = HERE / "runs" / "verifier"
@@ -102,7 +102,7 @@ def calibrate_stage(out: Path = BUNDLE) -> VerifierManifest:
         files={MODEL: sha256(out / MODEL), TOKENIZER: sha256(out / TOKENIZER)},
     )
     _write(out, manifest)
-    encoder = Network(read_bundle(HERE / "bundles" / "general"))
+    encoder = Network(read_bundle(SHIPPED))
     # Written groups are few: those that would test help to calibrate, and the traps of others test.
     validation = [
         one for one in pairs if one.split == "validation" or (one.split == "test" and one.source == "written")

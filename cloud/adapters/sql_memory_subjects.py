@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cloud.adapters.database import Database
-from cloud.adapters.sql import counted, rows
+from cloud.adapters.sql import counted, paged, rows
 from cloud.adapters.sql_memory_rows import COLUMNS, INSERT, mark_removed, memory_of, reserve, row_of
 from cloud.domain_memory import Memory, Scope, content_hash
 from cloud.wire.errors import InvalidRequest
@@ -53,23 +53,11 @@ class SqlMemorySubjects:
 
     async def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
         """The port's `export`: one record a version, by id."""
-        after = ""
-        while True:
-            async with self._database.reading() as connection:
-                page = await rows(
-                    connection,
-                    f"SELECT {COLUMNS} FROM memories WHERE {_THEIRS} AND id > :after "
-                    "ORDER BY id LIMIT :limit",
-                    tenant=tenant,
-                    user=user,
-                    after=after,
-                    limit=_PAGE,
-                )
-            if not page:
-                return
-            for row in page:
-                yield {"kind": "memory", **msgspec.structs.asdict(memory_of(row))}
-            after = page[-1]["id"]
+        query = f"SELECT {COLUMNS} FROM memories WHERE {_THEIRS} AND id > :id ORDER BY id LIMIT :limit"
+        async for row in paged(
+            self._database, query, start={"id": ""}, tenant=tenant, user=user, limit=_PAGE
+        ):
+            yield {"kind": "memory", **msgspec.structs.asdict(memory_of(row))}
 
     async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
         """The port's `restore`. A memory that was told again meanwhile stays as it is."""

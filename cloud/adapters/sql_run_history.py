@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from cloud.adapters.database import Database
-from cloud.adapters.sql import counted, rows
+from cloud.adapters.sql import counted, paged, rows
 from cloud.domain_runs import ENDED, Run, RunEnd, RunSpec
 from cloud.ports import Runs
 from cloud.wire.errors import InvalidRequest, NotFound
@@ -85,25 +85,14 @@ class RunsWithHistory:
 
     async def export(self, tenant: str, user: str) -> AsyncGenerator[Mapping[str, Any]]:
         """The port's `export`: the imported runs, the oldest first."""
-        since, after = float("-inf"), ""
-        while True:
-            async with self._database.reading() as connection:
-                page = await rows(
-                    connection,
-                    "SELECT id, created_at, document FROM imported_runs WHERE tenant = :tenant AND "
-                    "user_name = :user AND (created_at, id) > (:since, :after) "
-                    "ORDER BY created_at, id LIMIT :limit",
-                    tenant=tenant,
-                    user=user,
-                    since=since,
-                    after=after,
-                    limit=_PAGE,
-                )
-            if not page:
-                return
-            for row in page:
-                yield {"kind": "run", **msgspec.to_builtins(_run(row["document"]))}
-            since, after = page[-1]["created_at"], page[-1]["id"]
+        query = (
+            "SELECT id, created_at, document FROM imported_runs WHERE tenant = :tenant AND "
+            "user_name = :user AND (created_at, id) > (:created_at, :id) "
+            "ORDER BY created_at, id LIMIT :limit"
+        )
+        start = {"created_at": float("-inf"), "id": ""}
+        async for row in paged(self._database, query, start=start, tenant=tenant, user=user, limit=_PAGE):
+            yield {"kind": "run", **msgspec.to_builtins(_run(row["document"]))}
 
     async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
         """The port's `restore`, of ended runs: one that was under way can be gone on with by nobody."""

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cloud.adapters.database import Database
-from cloud.adapters.sql import counted, rows
+from cloud.adapters.sql import counted, paged, rows
 from cloud.adapters.sql_session_rows import IS_OVER
 from cloud.wire.chat import Message
 from cloud.wire.errors import InvalidRequest
@@ -122,30 +122,16 @@ class SqlSessionErasure:
             f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE tenant = :t AND user_name = :u AND next_seq > 1 "
             "AND id > :session ORDER BY id LIMIT 500"
         )
-        session = ""
-        while True:
-            async with self._database.reading() as connection:
-                page = await rows(connection, begun, t=tenant, u=user, session=session)
-            if not page:
-                break
-            for row in page:
-                yield {"kind": "session", **row}
-            session = page[-1]["session"]
+        async for row in paged(self._database, begun, start={"session": ""}, t=tenant, u=user):
+            yield {"kind": "session", **row}
         query = (
             'SELECT session, seq, document, tokens, user_name AS "user", model, input_tokens, output_tokens, '
             "created_at FROM turns WHERE tenant = :t AND (session, seq) > (:session, :seq) AND "
             "(user_name = :u OR session IN (SELECT id FROM sessions WHERE tenant = :t AND user_name = :u)) "
             "ORDER BY session, seq LIMIT 500"
         )
-        session, seq = "", 0
-        while True:
-            async with self._database.reading() as connection:
-                page = await rows(connection, query, t=tenant, u=user, session=session, seq=seq)
-            if not page:
-                return
-            for row in page:
-                yield {"kind": "turn", **row, "document": msgspec.json.decode(row["document"])}
-            session, seq = page[-1]["session"], page[-1]["seq"]
+        async for row in paged(self._database, query, start={"session": "", "seq": 0}, t=tenant, u=user):
+            yield {"kind": "turn", **row, "document": msgspec.json.decode(row["document"])}
 
     async def restore(self, tenant: str, user: str, records: Sequence[Mapping[str, Any]]) -> int:
         """The port's `restore`. State objects are made anew; what is under way in one will be refused."""

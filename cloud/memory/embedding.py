@@ -9,7 +9,6 @@ from cloud.ports import Embedder, MemoryStore, MemoryVectors
 
 BATCH: Final = 64
 """Memories embedded before the next owner has its turn, and lost at most by a kill."""
-_SCALE: Final = np.dtype("<f4")
 
 
 def read_as(*, speaker: str, text: str) -> str:
@@ -18,16 +17,16 @@ def read_as(*, speaker: str, text: str) -> str:
 
 
 def packed(vector: Floats) -> bytes:
-    """A vector in 4 + dimensions bytes: a scale and a signed byte each, off by a 254th of the largest."""
-    scale = float(np.abs(vector).max(initial=0.0)) / 127 or 1.0
-    return np.array([scale], dtype=_SCALE).tobytes() + np.round(vector / scale).astype(np.int8).tobytes()
+    """A vector's direction, a signed byte a dimension; its length is lost, as all are of length one."""
+    largest = float(np.abs(vector).max(initial=0.0)) or 1.0
+    return np.round(vector * (127 / largest)).astype(np.int8).tobytes()
 
 
 def unpacked(kept: bytes, *, dimensions: int) -> Floats | None:
     """The vector again, unit norm; None where that is not a vector of so many dimensions."""
-    if len(kept) != _SCALE.itemsize + dimensions:
+    if len(kept) != dimensions:
         return None
-    values = np.frombuffer(kept, dtype=np.int8, offset=_SCALE.itemsize).astype(np.float32)
+    values = np.frombuffer(kept, dtype=np.int8).astype(np.float32)
     norm = float(np.linalg.norm(values))
     return np.asarray(values / norm, dtype=np.float32) if norm > 0 else None
 

@@ -12,10 +12,11 @@ Number = TypeVar("Number", np.float32, np.float64, np.int32, np.int64)
 class Growing(Generic[Number]):
     """An array with room to spare; appending costs what it holds only each time that doubles."""
 
-    def __init__(self, dtype: type[Number], *, width: int | None = None) -> None:
-        """`width`: of each row, for a table; None for a column of single values."""
-        self._rows: npt.NDArray[Number] = np.zeros((4,) if width is None else (4, width), dtype=dtype)
-        self._size = 0
+    def __init__(self, dtype: type[Number], *, width: int | None = None, size: int = 0) -> None:
+        """`width`: of each row, for a table; None for a column. `size`: how many zeros it begins with."""
+        room = max(4, size)
+        self._rows: npt.NDArray[Number] = np.zeros((room,) if width is None else (room, width), dtype=dtype)
+        self._size = size
 
     def __len__(self) -> int:
         return self._size

@@ -139,9 +139,7 @@ class Passages:
     def embed(self, identity: str, vector: npt.NDArray[np.float32]) -> None:
         """Its embedding, unit norm, once it is known. All must be of one space."""
         if self._vectors is None:
-            self._vectors = Growing(np.float32, width=len(vector))
-            for _ in self.rows:
-                self._vectors.append(np.zeros(len(vector), dtype=np.float32))
+            self._vectors = Growing(np.float32, width=len(vector), size=len(self.rows))
         row = self._vectors.all[self._row_of[identity]]
         self._embedded += not row.any()
         row[:] = vector

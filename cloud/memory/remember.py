@@ -140,7 +140,7 @@ class LongTermMemory:
             )
             if through <= ready.embedded:
                 return
-            await asyncio.to_thread(_embed, ready.passages, kept, embedder.dimensions)
+            await asyncio.to_thread(_embed_all, ready.passages, kept, embedder.dimensions)
             ready.embedded = through
 
     async def _take_in(self, ready: _Ready, stamp: Stamp, tenant: str, scope: Scope, owner: str) -> None:
@@ -148,7 +148,7 @@ class LongTermMemory:
             ready.forget()
         known, seq = ready.stamp, ready.stamp.last_seq
         while fresh := await self._store.since(tenant, scope, owner, seq=seq):
-            await asyncio.to_thread(_take_in, ready.passages, [memory for _, memory in fresh])
+            await asyncio.to_thread(_add_all, ready.passages, [memory for _, memory in fresh])
             seq = fresh[-1][0]
         if known.incarnation and stamp.removed != known.removed:
             # Read after what is new, which must be among them.
@@ -247,7 +247,7 @@ def _visible(query: RecallQuery) -> list[tuple[Scope, str]]:
     return [(scope, owner) for scope, owner in owners if owner is not None]
 
 
-def _take_in(passages: Passages, memories: Sequence[Memory]) -> None:
+def _add_all(passages: Passages, memories: Sequence[Memory]) -> None:
     for memory in memories:
         if memory.id in passages:
             if memory.valid_until is not None:
@@ -268,7 +268,7 @@ def _take_in(passages: Passages, memories: Sequence[Memory]) -> None:
         )
 
 
-def _embed(passages: Passages, kept: Sequence[tuple[str, bytes]], dimensions: int) -> None:
+def _embed_all(passages: Passages, kept: Sequence[tuple[str, bytes]], dimensions: int) -> None:
     for identity, one in kept:
         vector = unpacked(one, dimensions=dimensions)
         if vector is not None and identity in passages:

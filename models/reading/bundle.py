@@ -11,6 +11,8 @@ SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "bundle.json"
 MODEL: Final = "model.onnx"
 TOKENIZER: Final = "tokenizer.json"
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "bundles" / "general"
+"""The bundle both services read with unless they are told another."""
 REQUIRED_HEADS: Final = ("route",)
 
 

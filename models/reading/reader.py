@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -33,8 +34,8 @@ class Reader:
     def __init__(self, bundle: Bundle) -> None:
         """Raises `BundleRefused` when the network's outputs do not have the manifest's shapes."""
         self.bundle = bundle
-        self._tokenizer = _open_tokenizer(bundle)
-        self._session = _open_session(bundle)
+        self._tokenizer = open_tokenizer(bundle.tokenizer)
+        self._session = open_session(bundle.model)
         self._outputs = _checked_outputs(self._session, bundle)
         self._reach = bundle.manifest.window.max_tokens * CHARACTERS_A_TOKEN
         self._lock = threading.Lock()
@@ -79,26 +80,28 @@ class Reader:
         return ids
 
 
-def _open_tokenizer(bundle: Bundle) -> Tokenizer:
+def open_tokenizer(file: Path) -> Tokenizer:
+    """Without padding and truncation; raises `BundleRefused`."""
     try:
-        tokenizer = Tokenizer.from_file(str(bundle.tokenizer))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
-        raise BundleRefused(f"{bundle.tokenizer}: {error}") from error
+        raise BundleRefused(f"{file}: {error}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
 
 
-def _open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
+def open_session(file: Path) -> onnxruntime.InferenceSession:
+    """Raises `BundleRefused`."""
     options = onnxruntime.SessionOptions()
     # One thread without spinning: requests run beside each other, and an idle edge takes no CPU.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no public base class
-        raise BundleRefused(f"{bundle.model}: {str(error).splitlines()[0]}") from error
+        raise BundleRefused(f"{file}: {str(error).splitlines()[0]}") from error
 
 
 def _checked_outputs(session: onnxruntime.InferenceSession, bundle: Bundle) -> list[str]:

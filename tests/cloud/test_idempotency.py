@@ -171,14 +171,21 @@ async def test_a_claim_of_a_process_seen_to_have_died_is_taken_over_at_once(
     assert isinstance(await kept.claim("acme", "k1", "h", user=None), Claimed)
 
 
+def at_two(
+    database: Database, here: Processes, there: Processes, now: list[float], *, ttl_s: float = 100
+) -> tuple[SqlIdempotency, SqlIdempotency]:
+    """The same answers as two processes see them, by one clock; a claim's term is 10 s."""
+    one, other = (
+        SqlIdempotency(database, each, ttl_s=ttl_s, term_s=10, clock=lambda: now[0]) for each in (here, there)
+    )
+    return one, other
+
+
 async def test_a_claim_from_elsewhere_lapses_unless_it_is_renewed(
     database: Database, processes: Processes, elsewhere: Processes
 ) -> None:
     now = [0.0]
-    here, there = (
-        SqlIdempotency(database, one, ttl_s=100, term_s=10, clock=lambda: now[0])
-        for one in (processes, elsewhere)
-    )
+    here, there = at_two(database, processes, elsewhere, now)
     theirs = await there.claim("acme", "k1", "h", user=None)
     assert isinstance(theirs, Claimed)
     now[0] = 9.0
@@ -196,10 +203,7 @@ async def test_of_many_who_find_a_lapsed_claim_one_gets_it(
     database: Database, processes: Processes, elsewhere: Processes
 ) -> None:
     now = [0.0]
-    here, there = (
-        SqlIdempotency(database, one, ttl_s=100, term_s=10, clock=lambda: now[0])
-        for one in (processes, elsewhere)
-    )
+    here, there = at_two(database, processes, elsewhere, now)
     await there.claim("acme", "k1", "h", user=None)
     now[0] = 11.0
     claims = await asyncio.gather(*(here.claim("acme", "k1", "h", user=None) for _ in range(8)))
@@ -210,10 +214,7 @@ async def test_a_held_claim_outlives_the_time_its_answer_would_have_been_kept_fo
     database: Database, processes: Processes, elsewhere: Processes
 ) -> None:
     now = [0.0]
-    here, there = (
-        SqlIdempotency(database, one, ttl_s=5, term_s=10, clock=lambda: now[0])
-        for one in (processes, elsewhere)
-    )
+    here, there = at_two(database, processes, elsewhere, now, ttl_s=5)
     await there.claim("acme", "k1", "h", user=None)
     now[0] = 6.0
     assert await here.claim("acme", "k1", "h", user=None) == Taken(by_other_request=False)
@@ -260,10 +261,7 @@ async def test_an_answer_whose_claim_was_taken_over_is_not_told_as_whole(
     database: Database, processes: Processes, elsewhere: Processes
 ) -> None:
     now = [0.0]
-    here, there = (
-        SqlIdempotency(database, one, ttl_s=100, term_s=10, clock=lambda: now[0])
-        for one in (processes, elsewhere)
-    )
+    here, there = at_two(database, processes, elsewhere, now)
     answer = await Idempotent(inner=Inner(), kept=here).answer(keyed())
     now[0] = 11.0
     await told(Idempotent(inner=Inner(), kept=there), keyed())

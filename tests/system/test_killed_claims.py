@@ -3,7 +3,9 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -40,6 +42,19 @@ def signalled(world: World, service: Service, signal_: signal.Signals) -> None:
     world.on = on
 
 
+@contextmanager
+def two_machines(folder: Path, server: str, world: World) -> Iterator[tuple[Service, Service]]:
+    """Two clouds on one database that share no folder; a claim of theirs lapses after 1.5 s."""
+    url = new_postgresql_database(server)
+    short = ("--idempotency-lease-s", "1.5")
+    with (
+        served(world),
+        cloud(folder / "one", url, world, settings=short) as one,
+        cloud(folder / "other", url, world, settings=short) as other,
+    ):
+        yield one, other
+
+
 @pytest.mark.parametrize("agent", [PLAIN, {}], ids=["plain", "run"])
 def test_the_key_of_a_killed_process_is_answered_when_it_is_back(
     tmp_path: Path, database_url: str, agent: dict[str, str]
@@ -65,15 +80,8 @@ def test_the_key_of_a_killed_process_is_answered_when_it_is_back(
 def test_a_key_is_taken_over_from_a_machine_that_is_gone_and_never_made_by_two(
     tmp_path: Path, postgresql_server: str
 ) -> None:
-    url = new_postgresql_database(postgresql_server)
     world = World(payments=0, pause_s=4.0)
-    short = ("--idempotency-lease-s", "1.5")
-    with (
-        served(world),
-        cloud(tmp_path / "one", url, world, settings=short) as one,
-        cloud(tmp_path / "other", url, world, settings=short) as other,
-        ThreadPoolExecutor() as threads,
-    ):
+    with two_machines(tmp_path, postgresql_server, world) as (one, other), ThreadPoolExecutor() as threads:
         signalled(world, one, signal.SIGSTOP)
         first: Future[httpx.Response] = threads.submit(asked, one, PLAIN)
         deadline = time.monotonic() + 10
@@ -94,15 +102,8 @@ def test_a_key_is_taken_over_from_a_machine_that_is_gone_and_never_made_by_two(
 def test_repetitions_at_two_living_processes_are_made_once_however_long_it_takes(
     tmp_path: Path, postgresql_server: str
 ) -> None:
-    url = new_postgresql_database(postgresql_server)
     world = World(payments=0, pause_s=4.0)
-    short = ("--idempotency-lease-s", "1.5")
-    with (
-        served(world),
-        cloud(tmp_path / "one", url, world, settings=short) as one,
-        cloud(tmp_path / "other", url, world, settings=short) as other,
-        ThreadPoolExecutor() as threads,
-    ):
+    with two_machines(tmp_path, postgresql_server, world) as (one, other), ThreadPoolExecutor() as threads:
         answers = list(threads.map(asked, 3 * [one, other], 6 * [PLAIN]))
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.text for answer in answers}) == 1

@@ -139,13 +139,13 @@ async def test_damaged_vectors_are_left_out_and_the_rest_is_found(
     await store.add("acme", [said(f"My bike number {n} is green", place=n) for n in range(4)])
     await Embedding(store, vectors, onnx).step()
     async with database.writing() as connection:
-        for damage in (b"", b"short", bytes(388)):
+        for damage in (b"", b"short", bytes(384)):
             await connection.execute(
                 text(
                     "UPDATE memory_vectors SET vector = :damage WHERE id = "
-                    "(SELECT id FROM memory_vectors WHERE length(vector) = 388 AND vector <> :zeros LIMIT 1)"
+                    "(SELECT id FROM memory_vectors WHERE length(vector) = 384 AND vector <> :zeros LIMIT 1)"
                 ),
-                {"damage": damage, "zeros": bytes(388)},
+                {"damage": damage, "zeros": bytes(384)},
             )
     recall = LongTermMemory(store, weights=read_weights(), vectors=vectors, embedder=onnx)
     found = await recall.recall(RecallQuery(tenant="acme", text="Which bike is green?", user="ada"))
