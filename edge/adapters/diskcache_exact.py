@@ -20,6 +20,8 @@ _HEAD = struct.Struct(">4sdd")
 _MAGIC = b"wex1"
 _BUSY_S = 0.05
 """How long a read or write waits for another process before it counts as a miss."""
+_CACHED_PAGES = 512
+"""Of 4 KiB."""
 _OUT_OF_REACH = (OSError, sqlite3.Error, diskcache.Timeout, UnicodeDecodeError)
 
 Result = TypeVar("Result")
@@ -173,6 +175,10 @@ class DiskcacheExact:
                     eviction_policy="least-recently-stored",  # any other turns reads into writes
                     tag_index=True,
                     statistics=False,
+                    # Each thread has a connection, and its defaults are 32 MB of pages for each and
+                    # 64 MB mapped: memory that only grows. Answers read lately are kept by ourselves.
+                    sqlite_cache_size=_CACHED_PAGES,
+                    sqlite_mmap_size=0,
                 )
                 (sound,) = cache._sql("PRAGMA quick_check(1)").fetchone()
                 if sound == "ok":

@@ -72,8 +72,12 @@ class SemanticRows:
     def close(self) -> None:
         self._database.close()
 
-    def add(self, entry: Entry, *, now: float) -> tuple[int, Gone]:
-        """The new row's key, and what it takes the place of. Committed when this returns."""
+    def add(self, entries: Iterable[Entry], *, now: float) -> list[tuple[int, Gone]]:
+        """Of each its new row's key, and what it takes the place of. All are committed when this returns."""
+        with _Transaction(self._database):
+            return [self._added(entry, now=now) for entry in entries]
+
+    def _added(self, entry: Entry, *, now: float) -> tuple[int, Gone]:
         scope = entry.keys.scope
         embedding = entry.embedding.astype("<f2").tobytes()
         answer = entry.answer
@@ -87,12 +91,8 @@ class SemanticRows:
             answer.created,
             answer.expires,
         )
-        with _Transaction(self._database):
-            old = self._deleted("tenant = ? AND scope = ? AND entry = ?", fields[:3])
-            cursor = self._database.execute(
-                _INSERT,
-                (*fields, now, _checksum(*fields)),
-            )
+        old = self._deleted("tenant = ? AND scope = ? AND entry = ?", fields[:3])
+        cursor = self._database.execute(_INSERT, (*fields, now, _checksum(*fields)))
         assert cursor.lastrowid is not None
         return cursor.lastrowid, old
 

@@ -4,10 +4,11 @@ import asyncio
 import hashlib
 import sqlite3
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import numpy as np
 from edge.adapters.index_file import delete_index, load_index, save_index
 from edge.adapters.partition import Graph, Partition, Scan, keys_in
 from edge.adapters.semantic_rows import Gone, SemanticRows, delete_database
+from edge.adapters.write_groups import WriteGroups
 from edge.domain import Candidate, Entry, Scope, Vector
 
 _MOST_PARTITIONS = 4096
@@ -53,14 +55,17 @@ class UsearchSemantic:
         self._puts = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="semantic-cache")
         self._builder = ThreadPoolExecutor(1, thread_name_prefix="semantic-index")
+        self._writes = WriteGroups(self._worker, self._guarded_put)
 
     async def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
         return await self._run(lambda: self._nearest(scope, embedding, limit), otherwise=())
 
     async def put(self, entry: Entry) -> bool:
-        return await self._run(lambda: self._put(entry), otherwise=False)
+        return await self._writes.put(entry)
 
     async def drop(self, tenant: str, *, entry: str | None = None, scope: str | None = None) -> int:
+        await self._writes.settled()  # or what is dropped would be stored right after
+
         def work() -> int:
             return self._gone(self._rows.drop(tenant, entry=entry, scope=scope))
 
@@ -68,6 +73,7 @@ class UsearchSemantic:
 
     async def aclose(self) -> None:
         """Saves the indexes, so that the next start need not build them."""
+        await self._writes.settled()
         await self._run(self._save, otherwise=None)
         await asyncio.to_thread(self._worker.shutdown)
         await asyncio.to_thread(self._builder.shutdown)
@@ -83,14 +89,17 @@ class UsearchSemantic:
         await self._run(work, otherwise=None)
 
     async def _run(self, work: Callable[[], Result], *, otherwise: Result) -> Result:
-        def guarded() -> Result:
-            try:
-                return work()
-            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-                self._after(error)
-                return otherwise
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._guarded, work, otherwise)
 
-        return await asyncio.get_running_loop().run_in_executor(self._worker, guarded)
+    def _guarded(self, work: Callable[[], Result], otherwise: Result) -> Result:
+        try:
+            return work()
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            self._after(error)
+            return otherwise
+
+    def _guarded_put(self, entries: list[Entry]) -> list[bool]:
+        return self._guarded(lambda: self._put(entries), [False] * len(entries))
 
     def _nearest(self, scope: Scope, embedding: Vector, limit: int) -> tuple[Candidate, ...]:
         vector = unit(embedding)
@@ -113,34 +122,44 @@ class UsearchSemantic:
                 )
         return tuple(candidates)
 
-    def _put(self, entry: Entry) -> bool:
-        vector = unit(entry.embedding)
+    def _put(self, entries: list[Entry]) -> list[bool]:
+        """Which were kept. One transaction for all of them."""
         now = self._clock()
-        if vector is None or entry.answer.expires <= now:
-            return False
-        tenant = entry.keys.scope.tenant
-        self._make_room(tenant, now)
-        kept = Entry(keys=entry.keys, question=entry.question, embedding=vector, answer=entry.answer)
-        partition = self._partition(entry.keys.scope, len(vector))
-        key, old = self._rows.add(kept, now=now)
-        partition.add(key, vector)
-        self._counts[tenant] = self._counts.get(tenant, 0) + 1
-        self._gone(old)
-        return True
+        kept: list[tuple[Entry, Partition]] = []
+        outcomes = []
+        for entry in entries:
+            vector = unit(entry.embedding)
+            is_kept = vector is not None and entry.answer.expires > now
+            outcomes.append(is_kept)
+            if vector is not None and is_kept:
+                partition = self._partition(entry.keys.scope, len(vector))
+                kept.append((replace(entry, embedding=vector), partition))
+        if not kept:
+            return outcomes
+        self._make_room(Counter(entry.keys.scope.tenant for entry, _ in kept), now)
+        added = self._rows.add([entry for entry, _ in kept], now=now)
+        for (entry, partition), (key, old) in zip(kept, added, strict=True):
+            partition.add(key, entry.embedding)
+            self._counts[entry.keys.scope.tenant] += 1
+            self._gone(old)
+        return outcomes
 
-    def _make_room(self, tenant: str, now: float) -> None:
+    def _make_room(self, coming: Counter[str], now: float) -> None:
+        """For so many entries of each tenant."""
         if self._used:
             self._rows.touch(self._used.items())
             self._used.clear()
-        self._puts += 1
-        if self._puts % _SWEEP_EVERY == 0:
+        self._puts += coming.total()
+        if self._puts >= _SWEEP_EVERY:
+            self._puts = 0
             self._gone(self._rows.drop_expired(now=now, most=_SWEEP_MOST))
-        if tenant not in self._counts:
-            self._counts[tenant] = self._rows.count(tenant)
-        over = self._counts[tenant] + 1 - self._quota
-        if over > 0:
-            # A hundredth at once: sorting by use for every single entry would be waste.
-            self._gone(self._rows.drop_least_used(tenant, most=over + self._quota // 100))
+        for tenant, count in coming.items():
+            if tenant not in self._counts:
+                self._counts[tenant] = self._rows.count(tenant)
+            over = self._counts[tenant] + count - self._quota
+            if over > 0:
+                # A hundredth at once: sorting by use for every single entry would be waste.
+                self._gone(self._rows.drop_least_used(tenant, most=over + self._quota // 100))
 
     def _gone(self, gone: Gone) -> int:
         for key, scope in gone:
