@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge.domain import Classification, Encoding, Scored
 from models.reading.bundle import Bundle, Head, read_bundle
-from models.reading.reader import FloatArray, Reader
+from models.reading.reader import FloatArray, Reader, reading_threads
 
 TOP_LABELS: Final = 5
 
@@ -47,15 +47,15 @@ class Network(Reader):
 class OnnxEncoder:
     """Reads texts with the bundle it holds; another bundle can take its place while it runs."""
 
-    def __init__(self, network: Network, *, threads: int = 2) -> None:
+    def __init__(self, network: Network, *, threads: int) -> None:
         self._network = network
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="encoder")
         self._retired_passes = 0
 
     @classmethod
-    def open(cls, directory: Path, *, threads: int = 2) -> Self:
+    def open(cls, directory: Path, *, threads: int | None = None) -> Self:
         """Opens and warms a bundle; raises `BundleRefused`."""
-        return cls(_open_network(directory), threads=threads)
+        return cls(_open_network(directory), threads=threads or reading_threads())
 
     @property
     def bundle(self) -> Bundle:

@@ -6,21 +6,22 @@ from pathlib import Path
 from typing import Self
 
 from edge.verifier_bundle import PairNetwork, VerifierManifest, read_verifier
+from models.reading.reader import reading_threads
 
 
 class OnnxVerifier:
     """Scores pairs with a verifier bundle."""
 
-    def __init__(self, network: PairNetwork, *, threads: int = 2) -> None:
+    def __init__(self, network: PairNetwork, *, threads: int) -> None:
         self._network = network
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="verifier")
 
     @classmethod
-    def open(cls, directory: Path, *, threads: int = 2) -> Self:
+    def open(cls, directory: Path, *, threads: int | None = None) -> Self:
         """Opens and warms a bundle; raises BundleRefused."""
         network = PairNetwork(read_verifier(directory))
         network.probability("The first pass allocates.", "No request should wait for it.", 0.5)
-        return cls(network, threads=threads)
+        return cls(network, threads=threads or reading_threads())
 
     @property
     def manifest(self) -> VerifierManifest:

@@ -1,5 +1,6 @@
 """A bundle opened for inference: tokens in, what each output says of the text out."""
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,11 @@ FloatArray = npt.NDArray[np.float32]
 # A word piece is rarely longer than this, so a window's worth of it from either end is all that can
 # be read: a megabyte of pasted text costs no more to tokenize than a page.
 CHARACTERS_A_TOKEN: Final = 24
+
+_MOST_THREADS: Final = 4
+
+# Its kernel takes four times what the addition and the normalization take that it stands for.
+_SLOW_FUSIONS: Final = ["SkipLayerNormFusion"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +86,14 @@ class Reader:
         return ids
 
 
+def reading_threads() -> int:
+    """How many texts to read at a time: a core is left to the event loop, which everything waits for.
+
+    With a thread on every core the loop comes to run late, and what is read in time still waits for it.
+    """
+    return max(1, min(_MOST_THREADS, len(os.sched_getaffinity(0)) - 1))
+
+
 def open_tokenizer(file: Path) -> Tokenizer:
     """Without padding and truncation; raises `BundleRefused`."""
     try:
@@ -99,7 +113,9 @@ def open_session(file: Path) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            file, options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOW_FUSIONS
+        )
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise BundleRefused(f"{file}: {str(error).splitlines()[0]}") from error
 

@@ -25,6 +25,10 @@ _KEEP_ALIVE_S = 75
 """Longer than any pool of ours keeps an idle connection, so that a pooled one is never stale."""
 
 
+_ACCEPTS_A_TURN = 16
+"""libuv accepts one connection of a listening socket each time around its loop, and a busy loop takes tens of
+milliseconds to come around: a burst of new connections would wait for seconds. This many copies do not."""
+
 _LINGER_S = 1.0
 """How long a peer whose request was refused may go on sending into the void."""
 
@@ -159,7 +163,7 @@ def bind(settings: ServiceSettings) -> socket.socket:
 def serve(app: ASGIApp, listener: socket.socket, settings: ServiceSettings) -> bool:
     """Serve until a signal comes; False when the app's own start-up failed."""
     server = _Server(configuration(app, settings))
-    server.run(sockets=[listener])
+    server.run(sockets=[listener, *(listener.dup() for _ in range(1, _ACCEPTS_A_TURN))])
     return server.started
 
 
