@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 import sqlite3
+import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -24,6 +26,8 @@ _MOST_PARTITIONS = 4096
 """Scopes whose vectors are held in memory; the least recently used is read again when it is asked for."""
 _LOOK_FURTHER = 4
 """Candidates fetched for each one wanted, since some may be expired."""
+_NICEST = 19
+"""Linux keeps a priority for each thread (sched(7))."""
 _SWEEP_EVERY = 256
 _SWEEP_MOST = 4096
 
@@ -54,7 +58,7 @@ class UsearchSemantic:
         self._used: dict[int, float] = {}
         self._puts = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="semantic-cache")
-        self._builder = ThreadPoolExecutor(1, thread_name_prefix="semantic-index")
+        self._builder = ThreadPoolExecutor(1, thread_name_prefix="semantic-index", initializer=_step_back)
         self._writes = WriteGroups(self._worker, self._guarded_put)
 
     async def nearest(self, scope: Scope, embedding: Vector, *, limit: int) -> tuple[Candidate, ...]:
@@ -217,6 +221,11 @@ class UsearchSemantic:
             self._partitions.clear()
             self._counts.clear()
             self._used.clear()
+
+
+def _step_back() -> None:
+    """Builds with the time nobody else wants: a graph takes a second or more of a core, and can wait."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICEST)
 
 
 def unit(vector: Vector) -> Vector | None:
