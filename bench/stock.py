@@ -3,9 +3,10 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice, product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from edge.fingerprint import keys_of
 from edge.policy import VERSION
 from edge.routes import DEFAULT_FILE, read_routes
 from edge.settings import EdgeSettings
+
+Item = TypeVar("Item")
 
 OTHER_ANSWER = "That is another matter: ask at the desk."
 """What every one of them is answered with: given to the popular question, it is a wrong answer."""
@@ -114,9 +117,10 @@ async def _stock(folders: dict[int, Path], tenant: str, model: str, seen: Callab
         encoder.close()
 
 
-def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(texts), _AT_ONCE):
-        yield texts[start : start + _AT_ONCE]
+def _batches(items: Iterable[Item]) -> Iterator[Sequence[Item]]:
+    left = iter(items)
+    while batch := tuple(islice(left, _AT_ONCE)):
+        yield batch
 
 
 def _between(read: Sequence[Matrix], count: int) -> Iterator[Matrix]:
@@ -144,9 +148,10 @@ async def _fill(folder: Path, entries: Iterator[Entry], min_similarity: float) -
     """The index is saved too, so that an edge that starts on a copy is as ready as one that was restarted."""
     cache = UsearchSemantic(folder, min_similarity=min_similarity, entries_per_tenant=2 * MOST)
     try:
-        for entry in entries:
-            if not await cache.put(entry):
+        for batch in _batches(entries):
+            if not all(await asyncio.gather(*(cache.put(entry) for entry in batch))):
                 raise OSError(f"{folder} did not take an entry")
+        await cache.nearest(batch[0].keys.scope, batch[0].embedding, limit=1)  # reads the scope
         await cache.settle()
     finally:
         await cache.aclose()

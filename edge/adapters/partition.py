@@ -1,5 +1,7 @@
 """The vectors of one scope in memory: an exact scan while they are few, a USearch graph after."""
 
+import asyncio
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from typing import Protocol
 
@@ -21,6 +23,12 @@ _EXPANSION_ADD = 128
 _EXPANSION_SEARCH = 128
 _DEAD_SHARE = 0.2
 _DEAD_ALLOWANCE = 64
+_MOST_AT_ONCE = 8
+"""Changes that are made up for without leaving the thread: each takes a quarter of a millisecond."""
+_RETRY_AFTER = 256
+"""Changes until a graph that could not be built is tried again."""
+_Change = tuple[int, Vector | None]
+"""A key and its vector, or None for one that was removed."""
 
 
 class Vectors(Protocol):
@@ -30,7 +38,6 @@ class Vectors(Protocol):
     def add(self, key: int, vector: Vector) -> None: ...
     def remove(self, key: int) -> None: ...
     def nearest(self, vector: Vector, limit: int) -> Found: ...
-    def alive(self) -> tuple[KeyArray, Matrix]: ...
 
 
 class Scan:
@@ -45,6 +52,8 @@ class Scan:
         return self._count
 
     def add(self, key: int, vector: Vector) -> None:
+        if key in self._at:
+            return
         if self._count == len(self._keys):
             grown = max(8, 2 * self._count)
             keys, matrix = np.empty(grown, np.int64), np.empty((grown, len(vector)), np.float32)
@@ -75,9 +84,6 @@ class Scan:
         rows = rows[np.argsort(-similarities[rows], kind="stable")]
         return [(int(self._keys[row]), float(similarities[row])) for row in rows]
 
-    def alive(self) -> tuple[KeyArray, Matrix]:
-        return self._keys[: self._count].copy(), self._matrix[: self._count].copy()
-
 
 class Graph:
     """A USearch index. What is removed stays in it as a dead key, until it is built anew.
@@ -98,7 +104,8 @@ class Graph:
         return len(self._dead) > _DEAD_ALLOWANCE + _DEAD_SHARE * len(self)
 
     def add(self, key: int, vector: Vector) -> None:
-        self.index.add(key, vector, threads=1)
+        if key not in self.index:
+            self.index.add(key, vector, threads=1)
 
     def remove(self, key: int) -> None:
         if key in self.index:
@@ -120,14 +127,6 @@ class Graph:
                 return found[:limit]
             wanted *= 4
 
-    def alive(self) -> tuple[KeyArray, Matrix]:
-        keys = keys_in(self.index)
-        if self._dead:
-            keys = keys[~np.isin(keys, np.fromiter(self._dead, np.int64))]
-        if not len(keys):
-            return keys, np.empty((0, self.index.ndim), np.float32)
-        return keys, np.asarray(self.index.get(keys, dtype="f32"), np.float32)
-
 
 def keys_in(index: Index) -> KeyArray:
     """All keys at once. Iterated over, USearch looks for each from the start: minutes for 100,000."""
@@ -145,27 +144,34 @@ def empty_index(dimensions: int) -> Index:
     )
 
 
-def build_graph(keys: KeyArray, matrix: Matrix) -> Graph:
+def build_graph(batches: Iterable[tuple[KeyArray, Matrix]], *, dimensions: int) -> Graph:
     """A fresh graph over unit vectors. Takes about a second for ten thousand."""
-    index = empty_index(matrix.shape[1])
-    index.add(keys, matrix, threads=1)
+    index = empty_index(dimensions)
+    for keys, matrix in batches:
+        if len(keys):
+            index.add(keys, matrix, threads=1)
     return Graph(index, set())
 
 
 class Partition:
-    """One scope's vectors, in whichever form suits their number. For one thread at a time.
+    """One scope's vectors, in whichever form suits their number. For one thread, which is never kept waiting.
 
-    A graph is built on the side, while the old form goes on answering; what changes meanwhile is
-    made up for when it takes over.
+    A graph is built on the side, from the rows, while the old form goes on answering. What changes
+    meanwhile is made up for on the side as well, until so little is left that it can be done at once.
     """
 
-    def __init__(self, vectors: Vectors, *, exact_limit: int, builder: Executor) -> None:
+    def __init__(
+        self, vectors: Vectors, *, exact_limit: int, builder: Executor, rebuild: Callable[[], Graph | None]
+    ) -> None:
+        """`rebuild` makes a graph of what is stored now, or None where that cannot be read."""
         self._vectors = vectors
         self._exact_limit = exact_limit
         self._builder = builder
-        self._building: Future[Graph] | None = None
-        self._missed: list[tuple[int, Vector | None]] = []
-        self._consider_building()
+        self._rebuild = rebuild
+        self._building: Future[Graph | None] | None = None
+        self._missed: list[_Change] = []
+        self._changes_until_retry = 0
+        self._go_on_building()
 
     @property
     def graph(self) -> Graph | None:
@@ -175,45 +181,57 @@ class Partition:
         return len(self._vectors)
 
     def add(self, key: int, vector: Vector) -> None:
-        self._take_over()
-        self._vectors.add(key, vector)
-        if self._building is not None:
-            self._missed.append((key, vector))
-        self._consider_building()
+        """A key that is there already stays as it is."""
+        self._change(key, vector)
 
     def remove(self, key: int) -> None:
-        self._take_over()
-        self._vectors.remove(key)
-        if self._building is not None:
-            self._missed.append((key, None))
-        self._consider_building()
+        self._change(key, None)
 
     def nearest(self, vector: Vector, limit: int) -> Found:
-        self._take_over()
+        self._go_on_building()
         return self._vectors.nearest(vector, limit)
 
-    def settle(self) -> None:
+    async def settle(self) -> None:
         """Wait for a graph that is being built."""
         while self._building is not None:
-            self._building.result()
-            self._take_over()
-            self._consider_building()
+            await asyncio.wrap_future(self._building)
+            self._go_on_building()
 
-    def _consider_building(self) -> None:
+    def _change(self, key: int, vector: Vector | None) -> None:
+        _make_up_for(self._vectors, [(key, vector)])
         if self._building is not None:
-            return
-        graph = self.graph
-        if graph.is_worn if graph is not None else len(self._vectors) > self._exact_limit:
-            self._missed = []
-            self._building = self._builder.submit(build_graph, *self._vectors.alive())
+            self._missed.append((key, vector))
+        self._changes_until_retry -= 1
+        self._go_on_building()
 
-    def _take_over(self) -> None:
-        if self._building is None or not self._building.done():
-            return
-        fresh = self._building.result()
-        for key, vector in self._missed:
-            if vector is None:
-                fresh.remove(key)
+    def _go_on_building(self) -> None:
+        if self._building is None:
+            graph = self.graph
+            is_due = graph.is_worn if graph is not None else len(self._vectors) > self._exact_limit
+            if is_due and self._changes_until_retry <= 0:
+                self._missed = []
+                self._building = self._builder.submit(self._rebuild)
+        elif self._building.done():
+            fresh = self._building.result()
+            missed, self._missed = self._missed, []
+            if fresh is None:
+                self._building = None
+                self._changes_until_retry = _RETRY_AFTER
+            elif len(missed) > _MOST_AT_ONCE:
+                self._building = self._builder.submit(_caught_up, fresh, missed)
             else:
-                fresh.add(key, vector)
-        self._vectors, self._building, self._missed = fresh, None, []
+                _make_up_for(fresh, missed)
+                self._vectors, self._building = fresh, None
+
+
+def _caught_up(graph: Graph, missed: list[_Change]) -> Graph:
+    _make_up_for(graph, missed)
+    return graph
+
+
+def _make_up_for(vectors: Vectors, changes: list[_Change]) -> None:
+    for key, vector in changes:
+        if vector is None:
+            vectors.remove(key)
+        else:
+            vectors.add(key, vector)

@@ -1,18 +1,13 @@
 """The semantic cache's entries in SQLite: the truth that every index is made from."""
 
-import hashlib
 import secrets
 import sqlite3
-import struct
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from edge.domain import Entry, Keys, Scope, StoredAnswer, Vector
+from edge.adapters.row_reader import SELECT, checksum_of
+from edge.domain import Entry, Scope
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS store (identity TEXT NOT NULL);
@@ -37,23 +32,10 @@ _INSERT = """
 INSERT INTO entries (tenant, scope, entry, question, completion, embedding, created, expires, used, checksum)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-_SELECT = """
-SELECT tenant, scope, entry, question, completion, embedding, created, expires, checksum
-FROM entries WHERE key = ?
-"""
 _BUSY_S = 2.0
-_TIMES = struct.Struct(">dd")
 
 Gone = list[tuple[int, Scope]]
 """Keys that were deleted, with the scope each was in."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One entry with its key, proven to be what was written."""
-
-    key: int
-    entry: Entry
 
 
 class SemanticRows:
@@ -67,6 +49,7 @@ class SemanticRows:
         except (sqlite3.DatabaseError, UnicodeDecodeError):  # the latter from a damaged schema's text
             delete_database(path)
             self._database = _opened(path)
+        self.identity: str
         (self.identity,) = self._database.execute("SELECT identity FROM store").fetchone()
 
     def close(self) -> None:
@@ -92,30 +75,9 @@ class SemanticRows:
             answer.expires,
         )
         old = self._deleted("tenant = ? AND scope = ? AND entry = ?", fields[:3])
-        cursor = self._database.execute(_INSERT, (*fields, now, _checksum(*fields)))
+        cursor = self._database.execute(_INSERT, (*fields, now, checksum_of(*fields)))
         assert cursor.lastrowid is not None
         return cursor.lastrowid, old
-
-    def read(self, key: int) -> Row | None:
-        """The row, or None when it is gone or damaged."""
-        found = self._database.execute(_SELECT, (key,)).fetchone()
-        return None if found is None else _checked(key, found)
-
-    def vectors(
-        self, scope: Scope, *, dimensions: int, now: float
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Keys and unit vectors (shape (n, dimensions)) of a scope's live rows, damaged ones left out."""
-        found = self._database.execute(
-            "SELECT key, embedding FROM entries WHERE tenant = ? AND scope = ? AND expires > ?",
-            (scope.tenant, scope.digest, now),
-        ).fetchall()
-        kept = [(key, blob) for key, blob in found if isinstance(blob, bytes) and len(blob) == 2 * dimensions]
-        keys = np.array([key for key, _ in kept], np.int64)
-        matrix = np.frombuffer(b"".join(blob for _, blob in kept), "<f2").reshape(len(kept), dimensions)
-        matrix = matrix.astype(np.float32)
-        norms = np.linalg.norm(matrix, axis=1)
-        sound = np.isfinite(norms) & (norms > 0.5) & (norms < 2.0)
-        return keys[sound], np.ascontiguousarray(matrix[sound])
 
     def drop(self, tenant: str, *, entry: str | None, scope: str | None) -> Gone:
         conditions, values = ["tenant = ?"], [tenant]
@@ -195,7 +157,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         database.executescript(_SCHEMA)
         if database.execute("SELECT identity FROM store").fetchone() is None:
             database.execute("INSERT INTO store VALUES (?)", (secrets.token_hex(16),))
-        database.execute(_SELECT, (0,))
+        database.execute(SELECT, (0,))
     except BaseException:
         database.close()
         raise
@@ -206,49 +168,3 @@ def delete_database(path: Path) -> None:
     """The file and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _checked(key: int, found: tuple[object, ...]) -> Row | None:
-    match found:
-        case (
-            str(tenant),
-            str(scope),
-            str(entry),
-            bytes(question),
-            bytes(completion),
-            bytes(embedding),
-            float(created),
-            float(expires),
-            bytes(checksum),
-        ):
-            fields = (tenant, scope, entry, question, completion, embedding, created, expires)
-            if checksum != _checksum(*fields):
-                return None
-        case _:
-            return None
-    vector: Vector = np.frombuffer(embedding, "<f2").astype(np.float32)
-    return Row(
-        key=key,
-        entry=Entry(
-            keys=Keys(entry=entry, scope=Scope(tenant=tenant, digest=scope)),
-            question=question.decode(),
-            embedding=vector,
-            answer=StoredAnswer(id=entry, completion=completion, created=created, expires=expires),
-        ),
-    )
-
-
-def _checksum(
-    tenant: str,
-    scope: str,
-    entry: str,
-    question: bytes,
-    completion: bytes,
-    embedding: bytes,
-    created: float,
-    expires: float,
-) -> bytes:
-    digest = hashlib.blake2b(_TIMES.pack(created, expires), digest_size=16)
-    for part in (tenant.encode(), scope.encode(), entry.encode(), question, completion, embedding):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.digest()

@@ -43,6 +43,7 @@ async def test_entries_survive_a_restart_in_either_form(tmp_path: Path, count: i
         await cache.settle()
         for seed in range(0, begin + count, 7):
             assert f"question {seed}" in await asked(cache, direction(seed, tilt=0.05))
+        await cache.settle()
         await cache.aclose()
     assert (len(list((tmp_path / "index").glob("*.usearch"))) if (tmp_path / "index").exists() else 0) == (
         count > 20
@@ -236,7 +237,7 @@ async def test_a_full_disk_is_a_miss_and_passes(tmp_path: Path, monkeypatch: pyt
         def full(*_: object, **__: object) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-        patched.setattr(cache._rows, "add", full)
+        patched.setattr(cache._store._rows, "add", full)
         assert not await cache.put(entry(clock, 2))
     assert await cache.put(entry(clock, 3))
     assert await asked(cache, direction(1)) == ["question 1"]
