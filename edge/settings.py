@@ -15,6 +15,15 @@ _SHIPPED_VERIFIER = SHIPPED.parent / "verifier"
 
 class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on")] = 8080
+    shed_lag_ms: Annotated[
+        float,
+        Meta(
+            ge=0, description="lateness of the event loop from which requests are told to come back; 0: never"
+        ),
+    ] = 3.0
+    shed_from: Annotated[
+        int, Meta(ge=1, description="requests under way that are never told so, however late the loop is")
+    ] = 32
     upstream_url: Annotated[
         str,
         Meta(

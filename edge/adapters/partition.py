@@ -18,9 +18,9 @@ Found = list[tuple[int, float]]
 
 DTYPE = "f16"
 """Pinned: USearch's default depends on the processor, and an index must mean the same everywhere."""
-_CONNECTIVITY = 32
+_CONNECTIVITY = 16
 _EXPANSION_ADD = 128
-_EXPANSION_SEARCH = 128
+_EXPANSION_SEARCH = 64
 _DEAD_SHARE = 0.2
 _DEAD_ALLOWANCE = 64
 _MOST_AT_ONCE = 8
@@ -107,6 +107,13 @@ class Graph:
         if key not in self.index:
             self.index.add(key, vector, threads=1)
 
+    def take(self, batches: Iterable[tuple[KeyArray, Matrix]]) -> None:
+        """Adds those that are not there yet."""
+        for keys, matrix in batches:
+            fresh = ~np.atleast_1d(np.asarray(self.index.contains(keys), bool)) if len(keys) else keys < 0
+            if fresh.any():
+                self.index.add(keys[fresh], matrix[fresh], threads=1)
+
     def remove(self, key: int) -> None:
         if key in self.index:
             self._dead.add(key)
@@ -146,11 +153,9 @@ def empty_index(dimensions: int) -> Index:
 
 def build_graph(batches: Iterable[tuple[KeyArray, Matrix]], *, dimensions: int) -> Graph:
     """A fresh graph over unit vectors. Takes about a second for ten thousand."""
-    index = empty_index(dimensions)
-    for keys, matrix in batches:
-        if len(keys):
-            index.add(keys, matrix, threads=1)
-    return Graph(index, set())
+    graph = Graph(empty_index(dimensions), set())
+    graph.take(batches)
+    return graph
 
 
 class Partition:
@@ -161,10 +166,21 @@ class Partition:
     """
 
     def __init__(
-        self, vectors: Vectors, *, exact_limit: int, builder: Executor, rebuild: Callable[[], Graph | None]
+        self,
+        vectors: Vectors | None,
+        *,
+        exact_limit: int,
+        builder: Executor,
+        rebuild: Callable[[], Graph | None],
     ) -> None:
-        """`rebuild` makes a graph of what is stored now, or None where that cannot be read."""
-        self._vectors = vectors
+        """`rebuild` makes a graph of what is stored now, or None where that cannot be read.
+
+        Without `vectors` nothing is found before the first graph is built: they are too many to be scanned.
+        """
+        self._is_whole = vectors is not None
+        self._vectors: Vectors = (
+            vectors if vectors is not None else Scan(np.empty(0, np.int64), np.empty((0, 0), np.float32))
+        )
         self._exact_limit = exact_limit
         self._builder = builder
         self._rebuild = rebuild
@@ -208,7 +224,7 @@ class Partition:
         if self._building is None:
             graph = self.graph
             is_due = graph.is_worn if graph is not None else len(self._vectors) > self._exact_limit
-            if is_due and self._changes_until_retry <= 0:
+            if (is_due or not self._is_whole) and self._changes_until_retry <= 0:
                 self._missed = []
                 self._building = self._builder.submit(self._rebuild)
         elif self._building.done():
@@ -221,7 +237,7 @@ class Partition:
                 self._building = self._builder.submit(_caught_up, fresh, missed)
             else:
                 _make_up_for(fresh, missed)
-                self._vectors, self._building = fresh, None
+                self._vectors, self._building, self._is_whole = fresh, None, True
 
 
 def _caught_up(graph: Graph, missed: list[_Change]) -> Graph:

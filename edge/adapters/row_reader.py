@@ -55,6 +55,14 @@ class RowReader:
         found = self._database.execute(SELECT, (key,)).fetchone()
         return None if found is None else _checked(key, found)
 
+    def keys(self, scope: Scope, *, now: float) -> npt.NDArray[np.int64]:
+        """Of a scope's live rows."""
+        found = self._database.execute(
+            "SELECT key FROM entries WHERE tenant = ? AND scope = ? AND expires > ?",
+            (scope.tenant, scope.digest, now),
+        ).fetchall()
+        return np.array([key for (key,) in found], np.int64)
+
     def vectors(self, scope: Scope, *, dimensions: int, now: float) -> Iterator[Vectors]:
         """Those of a scope's live rows, some thousands at a time, damaged ones left out."""
         cursor = self._database.execute(

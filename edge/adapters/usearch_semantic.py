@@ -27,6 +27,8 @@ _MOST_PARTITIONS = 4096
 """Scopes whose vectors are held in memory; the least recently used is read again when it is asked for."""
 _LOOK_FURTHER = 4
 """Candidates fetched for each one wanted, since some may be expired."""
+_MOST_SCANNED = 16_384
+"""Vectors that may be scanned on the event loop while their graph is built: half a millisecond's worth."""
 _NICEST = 19
 """Linux keeps a priority for each thread (sched(7))."""
 
@@ -161,8 +163,10 @@ class UsearchSemantic:
         return await asyncio.shield(task)
 
     async def _load(self, scope: Scope, dimensions: int) -> Partition | None:
-        vectors = await self._run(lambda: self._store.guarded(lambda: self._read(scope, dimensions), None))
-        if vectors is None:
+        try:
+            vectors = await self._run(lambda: self._read(scope, dimensions))
+        except STORE_ERRORS as error:
+            await self._run(partial(self._store.recover, error))
             return None
         partition = self._partitions[scope] = Partition(
             vectors,
@@ -174,20 +178,26 @@ class UsearchSemantic:
             self._partitions.popitem(last=False)
         return partition
 
-    def _read(self, scope: Scope, dimensions: int) -> Vectors:
-        """From the saved index, where it is of these rows, and from the rows."""
+    def _read(self, scope: Scope, dimensions: int) -> Vectors | None:
+        """From the saved index, where it is of these rows, or from the rows; None when those are too many."""
+        now = self._clock()
         with closing(self._store.reader()) as reader:
-            batches = list(reader.vectors(scope, dimensions=dimensions, now=self._clock()))
-        keys = np.concatenate([np.empty(0, np.int64), *(keys for keys, _ in batches)])
-        matrix = np.concatenate([np.empty((0, dimensions), np.float32), *(matrix for _, matrix in batches)])
-        if len(keys) > self._exact_limit:
-            index = load_index(self._index_path(scope), origin=self._store.identity)
-            if index is not None and index.ndim == dimensions:
-                graph = Graph(index, set(keys_in(index).tolist()).difference(map(int, keys)))
-                for key, vector in zip(keys, matrix, strict=True):
-                    graph.add(int(key), vector)
-                return graph
-        return Scan(keys, matrix)
+            keys = set(reader.keys(scope, now=now).tolist())
+            if len(keys) > self._exact_limit:
+                index = load_index(self._index_path(scope), origin=self._store.identity)
+                if index is not None and index.ndim == dimensions:
+                    indexed = set(keys_in(index).tolist())
+                    graph = Graph(index, indexed - keys)
+                    if keys - indexed:
+                        graph.take(reader.vectors(scope, dimensions=dimensions, now=now))
+                    return graph
+            if len(keys) > _MOST_SCANNED:
+                return None
+            scan = Scan(np.empty(0, np.int64), np.empty((0, dimensions), np.float32))
+            for some, matrix in reader.vectors(scope, dimensions=dimensions, now=now):
+                for key, vector in zip(some.tolist(), matrix, strict=True):
+                    scan.add(key, vector)
+            return scan
 
     def _rebuilt(self, scope: Scope, dimensions: int) -> Graph | None:
         """On the builder's thread: a few thousand vectors at a time, since they are many."""

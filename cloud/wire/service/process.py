@@ -12,7 +12,7 @@ from cloud.wire.service.observe import Instruments, Log, Metrics, Tracing, trace
 from cloud.wire.service.server import bind, serve
 from cloud.wire.service.settings import SettingsT, writable_folder
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0002
 """How long a thread that has read a text or a row may wait for a busy event loop to let it go on. With
 Python's 5 ms each statement of a transaction costs as much."""
 

@@ -1,5 +1,6 @@
 """The semantic cache on disk: restarts, quotas, turnover, kills, damage."""
 
+import asyncio
 import os
 import random
 import shutil
@@ -33,6 +34,16 @@ def opened(folder: Path, clock: Clock, **options: Any) -> UsearchSemantic:
     return UsearchSemantic(folder, **given)
 
 
+async def filled(folder: Path, clock: Clock, seeds: range) -> UsearchSemantic:
+    """Looked in before anything is stored, as the edge does, so that the scope is in memory."""
+    cache = opened(folder, clock)
+    assert await asked(cache, direction(seeds[0])) == []
+    for seed in seeds:
+        await cache.put(entry(clock, seed))
+    await cache.settle()
+    return cache
+
+
 @pytest.mark.parametrize("count", [20, 200])
 async def test_entries_survive_a_restart_in_either_form(tmp_path: Path, count: int) -> None:
     clock = Clock()
@@ -55,10 +66,7 @@ async def test_no_key_of_an_index_is_looked_up_by_itself(
 ) -> None:
     """USearch searches from the start for each: a full cache took minutes to open after a restart."""
     clock = Clock()
-    cache = opened(tmp_path, clock)
-    for seed in range(200):
-        await cache.put(entry(clock, seed))
-    await cache.settle()
+    cache = await filled(tmp_path, clock, range(200))
     await cache.aclose()
 
     def refused(self: object, offset: object) -> None:
@@ -72,10 +80,7 @@ async def test_no_key_of_an_index_is_looked_up_by_itself(
 
 async def test_a_damaged_index_is_built_again_from_the_rows(tmp_path: Path) -> None:
     clock = Clock()
-    cache = opened(tmp_path, clock)
-    for seed in range(200):
-        await cache.put(entry(clock, seed))
-    await cache.settle()
+    cache = await filled(tmp_path, clock, range(200))
     await cache.aclose()
     (index,) = (tmp_path / "index").glob("*.usearch")
     whole = index.read_bytes()
@@ -92,10 +97,7 @@ async def test_a_damaged_index_is_built_again_from_the_rows(tmp_path: Path) -> N
 async def test_an_index_of_other_rows_is_not_taken_for_ours(tmp_path: Path) -> None:
     clock = Clock()
     for folder, first in (("a", 0), ("b", 1000)):
-        cache = opened(tmp_path / folder, clock)
-        for seed in range(first, first + 200):
-            await cache.put(entry(clock, seed))
-        await cache.settle()
+        cache = await filled(tmp_path / folder, clock, range(first, first + 200))
         await cache.aclose()
     shutil.rmtree(tmp_path / "b" / "index")
     shutil.copytree(tmp_path / "a" / "index", tmp_path / "b" / "index")
@@ -243,3 +245,44 @@ async def test_a_full_disk_is_a_miss_and_passes(tmp_path: Path, monkeypatch: pyt
     assert await asked(cache, direction(1)) == ["question 1"]
     assert np.isfinite(direction(1)).all()
     await cache.aclose()
+
+
+async def test_a_scope_too_large_to_scan_is_found_again_when_its_graph_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    cache = await filled(tmp_path, clock, range(200))
+    await cache.aclose()
+    shutil.rmtree(tmp_path / "index")
+    monkeypatch.setattr("edge.adapters.usearch_semantic._MOST_SCANNED", 100)
+    cache = opened(tmp_path, clock)
+    assert await asked(cache, direction(7)) in ([], ["question 7"])  # the builder may be quick
+    await cache.put(entry(clock, 500))
+    await cache.settle()
+    assert await asked(cache, direction(7)) == ["question 7"]
+    assert await asked(cache, direction(500)) == ["question 500"]
+    await cache.aclose()
+
+
+async def test_many_writes_at_once_are_all_kept_and_found(tmp_path: Path) -> None:
+    clock = Clock()
+    cache = await filled(tmp_path, clock, range(10))
+    assert all(await asyncio.gather(*(cache.put(entry(clock, seed)) for seed in range(10, 210))))
+    await cache.settle()
+    for seed in range(0, 210, 7):
+        assert await asked(cache, direction(seed)) == [f"question {seed}"]
+    await cache.aclose()
+
+
+async def test_what_is_dropped_is_gone_however_many_writes_wait(tmp_path: Path) -> None:
+    clock = Clock()
+    cache = await filled(tmp_path, clock, range(10))
+    puts = [asyncio.create_task(cache.put(entry(clock, seed))) for seed in range(10, 100)]
+    await asyncio.sleep(0)
+    await cache.drop(SCOPE.tenant)
+    await asyncio.gather(*puts)
+    assert await asked(cache, direction(99)) == []
+    await cache.aclose()
+    again = opened(tmp_path, clock)
+    assert await asked(again, direction(99)) == []
+    await again.aclose()
