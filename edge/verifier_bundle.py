@@ -37,6 +37,10 @@ class VerifierManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """What the cosine of the questions' embeddings adds to the logit: two readings err in other places."""
     hopeless: float = -2.0
     """Logit of one order below which the other is not asked: no mean with it is served."""
+    certain: float = 2.5
+    """Logit of one order from which the other is not asked either: every mean with it is served."""
+    caution: float = 0.3
+    """How much less such a logit counts, since the other order might have said less."""
     threshold: float = 0.9
     """Probability from which one answer serves both."""
     strict_threshold: float = 0.95
@@ -89,11 +93,13 @@ class PairNetwork:
     def logit(self, first: str, second: str) -> float:
         """Higher is more alike; minus infinity for questions too long to be read whole.
 
-        The mean of both orders; what is far from alike in one order is not read in the other.
+        The mean of both orders; what one order leaves no doubt about is not read in the other.
         """
         forward = self._read(first, second)
         if forward < self.manifest.hopeless:
             return forward
+        if forward >= self.manifest.certain:
+            return forward - self.manifest.caution
         return (forward + self._read(second, first)) / 2
 
     def _read(self, first: str, second: str) -> float:
