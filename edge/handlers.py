@@ -10,7 +10,7 @@ from cloud.wire import chat
 from cloud.wire import headers as names
 from cloud.wire.errors import InvalidRequest, PermissionDenied
 from cloud.wire.service.endpoints import deadline_of, metrics_page, readiness
-from cloud.wire.service.intake import json_response, read_body
+from cloud.wire.service.intake import headers_of, json_response, read_body
 from cloud.wire.service.observe import record_of
 from cloud.wire.service.relay import streamed_answer, whole_answer
 from edge.auth import principal_of
@@ -98,7 +98,7 @@ async def readyz(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     edge = _edge(request)
     if not edge.settings.serves_metrics_openly:
-        principal_of(request.headers, edge.keys.current())
+        principal_of(headers_of(request), edge.keys.current())
     return metrics_page(edge.metrics)
 
 
@@ -106,9 +106,10 @@ async def _query(request: Request, principal: Principal) -> Query:
     """Authenticated before the body is read, and checked after."""
     edge = _edge(request)
     record = record_of(request.scope)
-    deadline = deadline_of(request.headers, edge.settings)
+    headers = headers_of(request)
+    deadline = deadline_of(request, edge.settings)
     pin = _pin(request, principal)
-    passed_on = names.passed_on(request.headers)
+    passed_on = names.passed_on(headers)
     body = await read_body(request, edge.settings)
     document = chat.parse(body, max_depth=edge.settings.max_json_depth)
     record.model = document.request.model
@@ -118,21 +119,21 @@ async def _query(request: Request, principal: Principal) -> Query:
         deadline=deadline,
         passed_on={**record.trace_headers, **passed_on},
         request_id=record.request_id,
-        in_session=names.SESSION in request.headers,
+        in_session=names.SESSION in headers,
         pin=pin,
-        cache_control=", ".join(request.headers.getlist(names.CACHE_CONTROL)),
+        cache_control=headers.get(names.CACHE_CONTROL, ""),
     )
 
 
 def _principal(request: Request) -> Principal:
-    principal = principal_of(request.headers, _edge(request).keys.current())
+    principal = principal_of(headers_of(request), _edge(request).keys.current())
     record_of(request.scope).tenant = principal.tenant
     return principal
 
 
 def _pin(request: Request, principal: Principal) -> Pin | None:
     """Where the client wants its answer from, if it says so and its key lets it."""
-    match request.headers.get(names.ROUTE):
+    match headers_of(request).get(names.ROUTE):
         case None:
             return None
         case _ if not principal.pins:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cloud.wire.answers import usage_of
 from edge.cache_status import Stages
 from edge.cacheability import (
     TOO_LARGE,
@@ -32,7 +31,7 @@ from edge.error_budget import ErrorBudget, Namespace
 from edge.fingerprint import keys_of
 from edge.policy import NOT_FROM_THE_CACHE, VERSION, Uses, decide, uses, within_budget
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Verifier
-from edge.replay import owes_usage
+from edge.replay import owes_usage, stored_usage
 from edge.routes import Routed, RouteTable
 
 _FRESHER = Forward(cause="request", reason="the client wants a fresher answer")
@@ -113,7 +112,7 @@ class Judge:
         if unasked is None and query.pin not in NOT_FROM_THE_CACHE:
             stored = await self._exact.get(keys)
             stages.done("exact")
-        if stored is not None and owes_usage(query.request) and usage_of(stored.completion) is None:
+        if stored is not None and owes_usage(query.request) and stored_usage(stored.completion) is None:
             stored = None
         if stored is not None and not in_full:
             decision = self._if_fresh(Reuse(answer=stored, kind="exact"), directives)
@@ -210,7 +209,7 @@ class Judge:
             keys.scope, encoding.embedding, limit=self._thresholds.candidates
         )
         if owes_usage(query.request):
-            found = tuple(one for one in found if usage_of(one.answer.completion) is not None)
+            found = tuple(one for one in found if stored_usage(one.answer.completion) is not None)
         threshold = self._budget.of(namespace).threshold
         return await self._examined(query, found, threshold=threshold, in_full=in_full)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Literal, assert_never
 
 from cloud.wire import headers as names
-from cloud.wire.answers import usage_of
 from cloud.wire.errors import InvalidRequest, NotStored, UpstreamBroken, UpstreamRefused, UpstreamUnavailable
+from cloud.wire.service.pressure import Pressure
 from edge import cache_status
 from edge.cache_status import Stages
 from edge.cacheability import answer_refusal
@@ -16,7 +16,7 @@ from edge.feedback import Feedback
 from edge.judge import Judge, Judgement, Thresholds, refusals
 from edge.policy import would_be_hit
 from edge.ports import ExactCache, SemanticCache, Upstream
-from edge.replay import Origin, owes_usage, replayed
+from edge.replay import Origin, owes_usage, replayed, stored_usage
 from edge.sessions import Sessions
 from edge.shadows import Shadows, WouldBe
 from edge.storing import Storing
@@ -41,6 +41,7 @@ class Pipeline:
         shadows: Shadows,
         sessions: Sessions,
         metrics: EdgeMetrics,
+        pressure: Pressure,
         thresholds: Thresholds,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -54,6 +55,7 @@ class Pipeline:
         self._shadows = shadows
         self._sessions = sessions
         self._metrics = metrics
+        self._pressure = pressure
         self._thresholds = thresholds
         self._clock = clock
 
@@ -94,8 +96,8 @@ class Pipeline:
         origin: Origin,
     ) -> Answer:
         now = self._clock()
-        self._metrics.hits.labels(origin).inc()
-        if (usage := usage_of(stored.completion)) is not None:
+        self._metrics.hit(origin)
+        if (usage := stored_usage(stored.completion)) is not None:
             self._metrics.saved(
                 origin, input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
             )
@@ -135,7 +137,8 @@ class Pipeline:
             raise NotStored("no stored answer serves this request, and only a stored one was asked for")
         self._metrics.forwards.labels(decision.cause).inc()
         try:
-            answer = await self._upstream.forward(self._with_what_is_known(judgement))
+            with self._pressure.waiting():
+                answer = await self._upstream.forward(self._with_what_is_known(judgement))
         except (UpstreamUnavailable, UpstreamBroken, UpstreamRefused) as error:
             degraded = await self._degraded(judgement) if error.status >= _SERVERS_FAULT else None
             if degraded is None:
@@ -161,7 +164,7 @@ class Pipeline:
         if uses is None or uses.exact is not None or routed is None or routed.rule.stale_s == 0:
             return None
         found = await self._stale.get(judgement.keys)
-        if found is None or (owes_usage(query.request) and usage_of(found.completion) is None):
+        if found is None or (owes_usage(query.request) and stored_usage(found.completion) is None):
             return None
         if not judgement.directives.allow_stale(age_s=self._clock() - found.created):
             return None

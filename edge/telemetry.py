@@ -1,5 +1,7 @@
 """What the edge counts of its own: hits by kind, refusals, stores, tokens it saved, feedback."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from edge.error_budget import Budget, Held, Namespace
@@ -17,7 +19,7 @@ class EdgeMetrics:
         """Prices are of a million tokens, in any one currency."""
         self._price_input = price_input
         self._price_output = price_output
-        self.hits = Counter(
+        hits = Counter(
             "wayside_cache_hits",
             "Answers given without the upstream, by kind: exact, semantic, knowledge",
             ["kind"],
@@ -32,7 +34,7 @@ class EdgeMetrics:
             ["outcome"],
             registry=registry,
         )
-        self.saved_tokens = Counter(
+        saved_tokens = Counter(
             "wayside_saved_tokens",
             "Tokens that answers from storage would have cost, as first reported",
             ["direction", "kind"],
@@ -49,7 +51,7 @@ class EdgeMetrics:
             "1 while the route table on disk is bad and an older one is in force",
             registry=registry,
         )
-        self.saved_money = Counter(
+        saved_money = Counter(
             "wayside_saved_money",
             "What those tokens would have cost, by the price_input and price_output settings",
             ["kind"],
@@ -81,18 +83,26 @@ class EdgeMetrics:
             "Namespaces that fell back to exact hits because their error budget could not be held",
             registry=registry,
         )
+        # `labels` checks and locks on every call, and a hit is short.
+        self._hits = cache(hits.labels)
+        self._saved_tokens = cache(saved_tokens.labels)
+        self._saved_money = cache(saved_money.labels)
         self._shown: set[Namespace] = set()
         self._fallen: set[Namespace] = set()
         self.feedback = Counter(
             "wayside_feedback", "Answers that callers called wrong or right", ["verdict"], registry=registry
         )
 
+    def hit(self, kind: str) -> None:
+        """An answer was given without the upstream."""
+        self._hits(kind).inc()
+
     def saved(self, kind: str, *, input_tokens: int, output_tokens: int) -> None:
         """An answer from storage took the place of one that would have cost so many tokens."""
-        self.saved_tokens.labels("input", kind).inc(input_tokens)
-        self.saved_tokens.labels("output", kind).inc(output_tokens)
+        self._saved_tokens("input", kind).inc(input_tokens)
+        self._saved_tokens("output", kind).inc(output_tokens)
         cost = input_tokens * self._price_input + output_tokens * self._price_output
-        self.saved_money.labels(kind).inc(cost / 1e6)
+        self._saved_money(kind).inc(cost / 1e6)
 
     def budget_moved(self, namespace: Namespace, held: Held, budget: Budget) -> None:
         """Show a namespace's estimate. Beyond a number of namespaces only the fallen are counted."""

@@ -157,6 +157,7 @@ async def open_edge_with(
                 shadows=shadows,
                 sessions=Sessions(lambda: routes.current().tiers),
                 metrics=metrics,
+                pressure=instruments.metrics.pressure,
                 thresholds=thresholds,
             ),
             upstream=upstream,

@@ -38,6 +38,37 @@ async def test_one_more_than_the_bound_is_refused_and_the_others_are_read() -> N
     await encoder.encode("there is room again")
 
 
+async def test_a_text_that_many_ask_at_once_is_read_once_and_takes_one_place() -> None:
+    inner = Slow()
+    encoder = BoundedEncoder(inner, most=2)
+    asking = [asyncio.create_task(encoder.encode("the same")) for _ in range(50)]
+    await asyncio.sleep(0)
+    another = asyncio.create_task(encoder.encode("another"))
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    inner.let.set()
+    assert len({id(told) for told in await asyncio.gather(*asking[1:], another)}) == 2
+    assert asking[0].cancelled()
+    assert inner.passes == 2
+
+
+async def test_a_text_that_cannot_be_read_fails_for_all_who_ask_and_is_read_anew_after() -> None:
+    class Broken(Slow):
+        async def encode(self, text: str) -> Encoding:
+            await self.let.wait()
+            raise ValueError(text)
+
+    inner = Broken()
+    encoder = BoundedEncoder(inner, most=1)
+    asking = [asyncio.create_task(encoder.encode("the same")) for _ in range(3)]
+    await asyncio.sleep(0)
+    inner.let.set()
+    told = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(one) for one in told] == [ValueError] * 3
+    with pytest.raises(ValueError, match="next"):
+        await encoder.encode("next")
+
+
 async def test_a_caller_that_leaves_gives_its_place_back() -> None:
     encoder = BoundedEncoder(Slow(), most=1)
     leaving = asyncio.create_task(encoder.encode("text"))

@@ -31,9 +31,19 @@ def test_a_rewording_is_likelier_than_its_opposite(network: PairNetwork) -> None
     assert other < network.manifest.threshold < same
 
 
-def test_the_order_of_two_questions_does_not_matter_where_they_are_near(network: PairNetwork) -> None:
+def test_the_order_of_two_questions_does_not_matter_where_either_order_leaves_a_doubt(
+    network: PairNetwork,
+) -> None:
+    first, second = "What do you charge for returns?", "Is sending something back free?"
+    told = network.logit(first, second)
+    assert network.manifest.hopeless < told < network.manifest.certain
+    assert told == pytest.approx(network.logit(second, first), abs=1e-4)
+
+
+def test_a_pair_that_one_order_is_certain_of_is_served_in_either(network: PairNetwork) -> None:
     first, second = "Is breakfast part of the room price?", "Does the room rate include breakfast?"
-    assert network.logit(first, second) == pytest.approx(network.logit(second, first), abs=1e-4)
+    for told in (network.probability(first, second, 0.8), network.probability(second, first, 0.8)):
+        assert told > 0.9
 
 
 def test_questions_too_long_to_be_read_whole_are_never_alike(network: PairNetwork) -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-import secrets
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -65,7 +65,7 @@ class Intake:
         self._most = settings.max_requests
         self._few = settings.shed_from
         self._latest_s = settings.shed_lag_ms / 1000 or math.inf
-        self._lag = LoopLag()
+        self._lag = LoopLag(most_s=2 * self._latest_s)
         self._under_way = 0
         self._metrics = metrics
         self._log = log
@@ -77,14 +77,14 @@ class Intake:
             await self._app(scope, receive, send)
             self._lag.stop()
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _decoded(scope["headers"])
         record = Record(
             request_id=names.accepted_request_id(headers.get(names.REQUEST_ID)) or _new_request_id(),
             method=scope["method"],
             endpoint=_endpoint(scope["path"]),
         )
         scope["wayside.record"] = record
-        exchange = _Exchange(receive, send, record)
+        exchange = _Exchange(receive, send, record, headers, asyncio.get_running_loop())
         scope["wayside.exchange"] = exchange
         self._metrics.in_flight.inc()
         self._under_way += 1
@@ -125,7 +125,8 @@ class Intake:
 
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
-        is_late = self._under_way > self._few and self._lag.late_s > self._latest_s
+        busy_with = self._under_way - self._metrics.pressure.elsewhere
+        is_late = busy_with > self._few and self._lag.late_s > self._latest_s
         if (is_late or self._under_way > self._most) and scope["path"] not in _ALWAYS_ANSWERED:
             self._metrics.pressure.shed_at_door.inc()
             raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
@@ -144,9 +145,18 @@ class Intake:
 class _Exchange:
     """One request's two directions: adds the request id, notices a client that leaves."""
 
-    def __init__(self, receive: Receive, send: Send, record: Record) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        send: Send,
+        record: Record,
+        headers: Mapping[str, str],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._receive = receive
         self._send = send
+        self.headers = headers
+        self.loop = loop
         self.record = record
         self.client_left = False
         self._started = False
@@ -176,7 +186,7 @@ class _Exchange:
 
     def watch_for_leaving(self, on_leaving: set[Callable[[], None]]) -> None:
         """From now on, a client that disconnects cancels this request. Call after the body is read."""
-        task = asyncio.current_task()
+        task = asyncio.current_task(self.loop)
         assert task is not None
 
         def leave() -> None:
@@ -190,43 +200,69 @@ class _Exchange:
         self._stop_watching()
 
 
+def headers_of(request: Request) -> Mapping[str, str]:
+    """The request's headers by their names in lower case, decoded once: Starlette's search for each anew."""
+    exchange: _Exchange = request.scope["wayside.exchange"]
+    headers: Mapping[str, str] = exchange.headers
+    return headers
+
+
 async def read_body(request: Request, settings: ServiceSettings) -> bytes:
     """The whole request body, then watch for the client leaving.
 
     Raises BodyTooLarge before reading when the length is announced, BodyTimeout when the body
     stalls or takes too long.
     """
-    announced = request.headers.get("content-length", "")
+    headers = headers_of(request)
+    announced = headers.get("content-length", "")
     if announced.isdigit() and int(announced) > settings.max_body_bytes:
         raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
-    encoding = request.headers.get("content-encoding", "identity")
+    encoding = headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise InvalidRequest("send the body without a content encoding", param="Content-Encoding")
     exchange: _Exchange = request.scope["wayside.exchange"]
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    now = asyncio.get_running_loop().time
+    if request.scope.get("wayside.is_here"):  # whole already: there is nothing to wait for
+        body = await _received(exchange, settings, _never)
+    else:
+        body = await _received_in_time(exchange, settings)
+    # A server that cannot tell (an in-process test transport) leaves nothing to watch.
+    exchange.watch_for_leaving(request.scope.get("wayside.on_leaving", set()))
+    return body
+
+
+async def _received_in_time(exchange: _Exchange, settings: ServiceSettings) -> bytes:
+    now = exchange.loop.time
     give_up = now() + settings.body_timeout_s
     try:
         async with asyncio.timeout_at(min(give_up, now() + settings.body_stall_timeout_s)) as patience:
-            while more:
-                message = await exchange.receive()
-                if message["type"] == "http.disconnect":
-                    exchange.client_left = True
-                    raise asyncio.CancelledError
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if size > settings.max_body_bytes:
-                    raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
-                more = message.get("more_body", False)
-                if more:
-                    patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s))
+            return await _received(
+                exchange,
+                settings,
+                lambda: patience.reschedule(min(give_up, now() + settings.body_stall_timeout_s)),
+            )
     except TimeoutError as error:
         raise BodyTimeout("the body did not arrive in time") from error
-    # A server that cannot tell (an in-process test transport) leaves nothing to watch.
-    exchange.watch_for_leaving(request.scope.get("wayside.on_leaving", set()))
-    return b"".join(parts)
+
+
+async def _received(exchange: _Exchange, settings: ServiceSettings, on_part: Callable[[], None]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            exchange.client_left = True
+            raise asyncio.CancelledError
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > settings.max_body_bytes:
+            raise BodyTooLarge(f"the body is larger than {settings.max_body_bytes} bytes")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        on_part()
+
+
+def _never() -> None:
+    """Nothing is to be put off."""
 
 
 def error_response(error: WaysideError) -> Response:
@@ -269,6 +305,17 @@ def json_response(value: object, status: int = 200, headers: Mapping[str, str] |
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
+def _decoded(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Fields of one name are one list, in their order (RFC 9110, section 5.3)."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
+    if len(headers) < len(raw):
+        headers = {}
+        for name, value in raw:
+            key, told = name.decode("latin-1"), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {told}" if key in headers else told
+    return headers
+
+
 def _endpoint(path: str) -> str:
     label = ENDPOINTS.get(path)
     return label or next((name for start, name in FAMILIES.items() if path.startswith(start)), "other")
@@ -283,7 +330,7 @@ def _host_name(host: str) -> str:
 
 
 def _new_request_id() -> str:
-    return "req_" + secrets.token_hex(12)
+    return f"req_{random.getrandbits(96):024x}"  # a name, not a secret: the kernel need not be asked
 
 
 def _where(error: BaseException) -> dict[str, str | int]:

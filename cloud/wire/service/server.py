@@ -19,6 +19,7 @@ from cloud.wire.errors import (
     WaysideError,
     envelope,
 )
+from cloud.wire.service.joined_writes import JoinedWrites
 from cloud.wire.service.settings import ServiceSettings, StartUpError
 
 _KEEP_ALIVE_S = 75
@@ -53,7 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Called when the client's connection is gone, by requests that are still at work for it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(transport)
+        super().connection_made(JoinedWrites(transport, self.loop))  # type: ignore[arg-type]  # quacks like one
         self._start_head_timer()
         if len(self.connections) > self.settings.max_connections:
             self._refuse(Overloaded("this service has too many connections", retry_after_s=1))
@@ -96,6 +97,10 @@ class GuardedProtocol(HttpToolsProtocol):
                 HeadersTooLarge(f"the request has more than {self.settings.max_headers} header fields")
             )
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self.scope["wayside.is_here"] = True  # type: ignore[typeddict-unknown-key]  # ours
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._refusal or InvalidRequest("this is not a valid HTTP request"))

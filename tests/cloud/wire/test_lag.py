@@ -10,6 +10,22 @@ from cloud.wire.service.lag import LoopLag
 pytestmark = pytest.mark.anyio
 
 
+async def test_one_long_stall_is_not_lateness_that_stands() -> None:
+    lag = LoopLag(most_s=0.02)
+    lag.start()
+    try:
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # noqa: ASYNC251  # work that does not let go
+        await asyncio.sleep(0)
+        assert lag.late_s < 0.005
+        for _ in range(40):
+            time.sleep(0.05)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+        assert lag.late_s > 0.01
+    finally:
+        lag.stop()
+
+
 async def test_a_loop_that_is_held_up_is_seen_to_be_late_and_to_recover() -> None:
     lag = LoopLag()
     lag.start()
