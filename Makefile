@@ -42,7 +42,8 @@ bench: setup-dev
 	-@$(BIN)/python -m bench faults --no-outage --cuts 20 --json bench/results/09-faults.json > bench/results/faults.log 2>&1 & \
 	  $(BIN)/python -m bench memory --locomo $(DATA)/locomo/locomo_dev.json.gz --json bench/results/10-memory.json; \
 	  $(BIN)/python -m bench endurance --requests 10000 --json bench/results/11-endurance.json; wait; cat bench/results/faults.log
-	-@$(BIN)/python -m bench start --runs 3 --json bench/results/12-start.json
+	-@$(BIN)/python -m bench models --quick --data $(DATA) --json bench/results/12-models.json
+	-@$(BIN)/python -m bench start --runs 3 --json bench/results/13-start.json
 	@$(BIN)/python -m bench report
 
 lint: setup-dev

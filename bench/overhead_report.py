@@ -19,6 +19,7 @@ _HEADER = (
     "p50 ms",
     "p99 ms",
     "p50 ms, 1 in flight",
+    "p99 ms, 1 in flight",
     "max requests/s",
     "RSS MB",
     "sent",
@@ -96,11 +97,12 @@ def bars_of(rows: Sequence[Row]) -> list[Bar]:
     largest = next((row for row in rows if "semantic hit of 100,000" in row.name and row.rounds), None)
     if largest is not None:
         p50 = spread([taken.alone_p50_ms for taken in largest.rounds]).median
-        p99 = spread([taken.p99_ms for taken in largest.rounds]).median
+        p99 = spread([taken.alone_p99_ms for taken in largest.rounds]).median
+        crowd = spread([taken.p99_ms for taken in largest.rounds]).median
         bars.append(
             Bar(
                 promise="a semantic hit among 100,000 takes 4 ms, p99 15 ms",
-                measured=f"{p50:.1f} ms alone, p99 {p99:.1f} ms in the crowd",
+                measured=f"{p50:.1f} ms, p99 {p99:.1f} ms; in the crowd p99 {crowd:.1f} ms",
                 is_met=p50 <= _MOST_SEMANTIC_MS[0] and p99 <= _MOST_SEMANTIC_MS[1],
             )
         )
@@ -133,6 +135,7 @@ def _cells(row: Row, rows: Sequence[Row], plan: Plan) -> tuple[str, ...]:
         spread([taken.p50_ms for taken in row.rounds]).show(2),
         spread([taken.p99_ms for taken in row.rounds]).show(2),
         spread([taken.alone_p50_ms for taken in row.rounds]).show(2),
+        spread([taken.alone_p99_ms for taken in row.rounds]).show(2),
         f"{'>= ' if limited else ''}{rate:,.0f}",
         f"{megabytes(max(taken.rss_bytes for taken in row.rounds)):.0f}",
         f"{sum(taken.sent for taken in row.rounds):,}",

@@ -12,6 +12,7 @@ def measured(cpu_us: float, *, faults: int = 0) -> Measured:
         p50_ms=1.0,
         p99_ms=2.0,
         alone_p50_ms=0.5,
+        alone_p99_ms=1.0,
         requests_per_s=1000.0,
         rss_bytes=60_000_000,
         generator_share=0.3,
