@@ -80,6 +80,20 @@ async def test_a_request_seen_before_is_answered_at_the_edge(
     assert 'wayside_saved_tokens_total{direction="output",kind="exact"} 2.0' in metrics
 
 
+async def test_directives_in_several_header_fields_are_one_list(tmp_path: Path) -> None:
+    async with (
+        fake_upstream(BOTH) as upstream,
+        edge_alone(tmp_path, upstream.url) as stack,
+        stack.http() as client,
+    ):
+        await asked(client, ask())
+        await stored(stack, client)
+        several = [("cache-control", "max-age=60"), ("Cache-Control", "no-cache")]
+        again = await client.post("/v1/chat/completions", json=ask(), headers=several)
+    assert again.headers["wayside-route"] == "cloud"
+    assert again.headers["cache-status"].startswith("wayside; fwd=request")
+
+
 async def test_a_stream_without_usage_does_not_answer_who_is_owed_usage(tmp_path: Path) -> None:
     script = by_request(answers(completion()), streams(chunk("Hello"), chunk(finish_reason="stop")))
     async with (
