@@ -6,13 +6,18 @@ from pathlib import Path
 from bench import cache, cache_plot, cache_report, progress
 from bench.reporting import CannotRun, Commands, Report, command
 from edge.settings import EdgeSettings
+from models.dataset import data_directory
 from models.reading.bundle import BundleRefused
 
 
 def add(commands: Commands) -> None:
     parser = command(commands, "cache", "what the semantic cache serves rightly and wrongly", _run)
     parser.add_argument(
-        "--pairs", type=Path, nargs="+", default=[], help="files of {a, b, equivalent, category}"
+        "--pairs",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="files of {a, b, equivalent, category}; with no file at all, the public ones are read",
     )
     parser.add_argument(
         "--conversations",
@@ -26,10 +31,12 @@ def add(commands: Commands) -> None:
 
 
 def _run(asked: argparse.Namespace) -> Report:
-    files = [(path, cache.read_pairs) for path in asked.pairs]
-    files += [(path, cache.read_conversations) for path in asked.conversations]
-    if not files:
-        raise CannotRun("name a file with --pairs or --conversations")
+    pairs, conversations = asked.pairs, asked.conversations
+    if not pairs and not conversations:
+        public = data_directory() / "cache_traps"
+        pairs, conversations = [public / "pairs.jsonl"], [public / "conversations.jsonl"]
+    files = [(path, cache.read_pairs) for path in pairs]
+    files += [(path, cache.read_conversations) for path in conversations]
     reports = {}
     try:
         reader = cache.Reader(EdgeSettings())

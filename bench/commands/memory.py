@@ -5,13 +5,17 @@ from pathlib import Path
 
 from bench import memory, progress
 from bench.reporting import CannotRun, Commands, Report, command
+from models.dataset import data_directory
 from models.reading.bundle import BundleRefused
 
 
 def add(commands: Commands) -> None:
     parser = command(commands, "memory", "what long-term memory finds of what answers a question", _run)
     parser.add_argument(
-        "--locomo", type=Path, required=True, help="a file of LoCoMo's shape, .json or .json.gz"
+        "--locomo",
+        type=Path,
+        default=data_directory() / "locomo" / "locomo_dev.json.gz",
+        help="a file of LoCoMo's shape, .json or .json.gz (default: %(default)s)",
     )
     parser.add_argument("--no-embedder", action="store_true", help="with words alone")
 

@@ -4,12 +4,16 @@ import argparse
 from pathlib import Path
 
 from bench.reporting import CannotRun, Commands, Report, command
+from models.dataset import data_directory
 
 
 def add(commands: Commands) -> None:
     parser = command(commands, "summaries", "ROUGE of the sentences a summary is made of", _run)
     parser.add_argument(
-        "--data", type=Path, required=True, help="a file of DialogSum's shape, .jsonl or .jsonl.gz"
+        "--data",
+        type=Path,
+        default=data_directory() / "dialogsum" / "dialogsum.dev.jsonl.gz",
+        help="a file of DialogSum's shape, .jsonl or .jsonl.gz (default: %(default)s)",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the halves (default: %(default)s)")
 
