@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cloud.wire.answers import Documents
+from cloud.wire.answers import Documents, Usage
 from cloud.wire.chat import ChatDocument, ChatRequest
 
 Vector = npt.NDArray[np.float32]
@@ -141,6 +141,10 @@ class Keys:
     """SHA-256 of everything that can change the answer; also the entry's id."""
     scope: Scope
 
+    @property
+    def tenant(self) -> str:
+        return self.scope.tenant
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
@@ -234,3 +238,5 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     collapsed: bool = False
     """It came from a call that was under way for another request (RFC 9211, section 2.6)."""
+    usage: Usage | None = None
+    """Of an answer from storage, as first reported; one from the upstream carries its own."""

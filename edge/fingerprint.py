@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -27,17 +28,30 @@ CANNOT_CHANGE_THE_ANSWER = frozenset(
 _KNOWN = frozenset(field.name for field in msgspec.structs.fields(ChatRequest))
 
 
-def keys_of(*, tenant: str, body: Mapping[str, Any], bundle: str, policy: str) -> Keys:
+class Fingerprint:
     """The keys of a request's decoded body, which has been parsed and found valid.
 
     Two bodies that differ in key order or white space alone have the same keys. `bundle` and `policy`
-    name what the edge decided with: what it kept under other rules is not found under these.
+    name what the edge decided with: what it kept under other rules is not found under these. The entry is
+    found at once, the scope when it is asked for: an exact hit never does.
     """
-    fields = _answer_fields(body)
-    entry = _digest(["entry", tenant, bundle, policy, fields])
-    around = _around_the_question(fields["messages"])
-    scope = _digest(["scope", tenant, bundle, policy, fields | {"messages": around}])
-    return Keys(entry=entry, scope=Scope(tenant=tenant, digest=scope))
+
+    def __init__(self, *, tenant: str, body: Mapping[str, Any], bundle: str, policy: str) -> None:
+        self.tenant = tenant
+        self._fields = _answer_fields(body)
+        self._rules = (tenant, bundle, policy)
+        self.entry = _digest(["entry", *self._rules, self._fields])
+
+    @cached_property
+    def keys(self) -> Keys:
+        around = self._fields | {"messages": _around_the_question(self._fields["messages"])}
+        scope = _digest(["scope", *self._rules, around])
+        return Keys(entry=self.entry, scope=Scope(tenant=self.tenant, digest=scope))
+
+
+def keys_of(*, tenant: str, body: Mapping[str, Any], bundle: str, policy: str) -> Keys:
+    """All the keys of a request's decoded body."""
+    return Fingerprint(tenant=tenant, body=body, bundle=bundle, policy=policy).keys
 
 
 def _around_the_question(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -23,12 +23,13 @@ from edge.wiring import Edge
 async def chat_completions(request: Request) -> Response:
     edge = _edge(request)
     record = record_of(request.scope)
-    principal = _principal(request)
+    principal = _principal(edge, request)
     left = edge.quotas.admit(principal)
-    query = await _query(request, principal)
+    query = await _query(edge, request, principal)
     record.route = "cloud"  # unless the pipeline knows better: what fails, fails on its way there
     answer = await edge.pipeline.answer(query)
     record.route = answer.route
+    record.used(answer.usage)
     headers = {**answer.headers, **left, names.ROUTE: answer.route}
     documents = answer.documents
     if answer.route == "cloud":
@@ -40,7 +41,7 @@ async def chat_completions(request: Request) -> Response:
 async def route(request: Request) -> Response:
     """What would be done with a chat completion request, and why; nothing is done."""
     edge = _edge(request)
-    query = await _query(request, _principal(request))
+    query = await _query(edge, request, _principal(edge, request))
     stages = Stages()
     judgement = await edge.judge.judge(query, stages, in_full=True)
     told = explained(
@@ -52,7 +53,7 @@ async def route(request: Request) -> Response:
 async def forget(request: Request) -> Response:
     """Drop one entry, one scope, or all that is stored for the caller's tenant."""
     edge = _edge(request)
-    principal = _principal(request)
+    principal = _principal(edge, request)
     asked = dict(request.query_params)
     match asked:
         case {"entry": entry, **rest} if not rest and entry:
@@ -69,7 +70,7 @@ async def forget(request: Request) -> Response:
 async def feedback(request: Request) -> Response:
     """Whether an answer was right. A wrong one is dropped, so that nobody gets it again."""
     edge = _edge(request)
-    principal = _principal(request)
+    principal = _principal(edge, request)
     try:
         told = msgspec.json.decode(await read_body(request, edge.settings), type=_Feedback)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -87,7 +88,7 @@ class _Feedback(msgspec.Struct, frozen=True, kw_only=True):
 async def models(request: Request) -> Response:
     edge = _edge(request)
     record = record_of(request.scope)
-    principal = _principal(request)
+    principal = _principal(edge, request)
     return Response(await edge.upstream.models(principal, record.request_id), media_type="application/json")
 
 
@@ -102,9 +103,8 @@ async def metrics(request: Request) -> Response:
     return metrics_page(edge.metrics)
 
 
-async def _query(request: Request, principal: Principal) -> Query:
+async def _query(edge: Edge, request: Request, principal: Principal) -> Query:
     """Authenticated before the body is read, and checked after."""
-    edge = _edge(request)
     record = record_of(request.scope)
     headers = headers_of(request)
     deadline = deadline_of(request, edge.settings)
@@ -125,8 +125,8 @@ async def _query(request: Request, principal: Principal) -> Query:
     )
 
 
-def _principal(request: Request) -> Principal:
-    principal = principal_of(headers_of(request), _edge(request).keys.current())
+def _principal(edge: Edge, request: Request) -> Principal:
+    principal = principal_of(headers_of(request), edge.keys.current())
     record_of(request.scope).tenant = principal.tenant
     return principal
 

@@ -28,7 +28,7 @@ from edge.domain import (
     Verified,
 )
 from edge.error_budget import ErrorBudget, Namespace
-from edge.fingerprint import keys_of
+from edge.fingerprint import Fingerprint
 from edge.policy import NOT_FROM_THE_CACHE, VERSION, Uses, decide, uses, within_budget
 from edge.ports import Encoder, ExactCache, Knowledge, SemanticCache, Verifier
 from edge.replay import owes_usage, stored_usage
@@ -53,7 +53,7 @@ class Judgement:
 
     query: Query
     directives: Directives
-    keys: Keys
+    fingerprint: Fingerprint
     decision: Decision
     exact: StoredAnswer | None = None
     encoding: Encoding | None = None
@@ -64,6 +64,10 @@ class Judgement:
     cached: tuple[Examined, ...] = ()
     namespace: Namespace | None = None
     """Whose error budget its semantic hits are on."""
+
+    @property
+    def keys(self) -> Keys:
+        return self.fingerprint.keys
 
 
 class Judge:
@@ -98,7 +102,7 @@ class Judge:
         bundle = self._encoder.identity if self._encoder is not None else ""
         directives = directives_of(query.cache_control)
         body = query.document.fields
-        keys = keys_of(
+        fingerprint = Fingerprint(
             tenant=query.principal.tenant, body=body, bundle=bundle, policy=f"{VERSION}/{table.version}"
         )
         stages.done("read")
@@ -110,7 +114,7 @@ class Judge:
             limits=self._thresholds.limits,
         )
         if unasked is None and query.pin not in NOT_FROM_THE_CACHE:
-            stored = await self._exact.get(keys)
+            stored = await self._exact.get(fingerprint)
             stages.done("exact")
         if stored is not None and owes_usage(query.request) and stored_usage(stored.completion) is None:
             stored = None
@@ -120,7 +124,7 @@ class Judge:
                 return Judgement(
                     query=query,
                     directives=directives,
-                    keys=keys,
+                    fingerprint=fingerprint,
                     decision=decision,
                     exact=stored,
                 )
@@ -142,7 +146,7 @@ class Judge:
         known = await self._known(query, encoding, allowed, in_full=in_full)
         cached: tuple[Examined, ...] = ()
         if in_full or not _verified(known):
-            cached = await self._cached(query, keys, encoding, allowed, namespace, in_full=in_full)
+            cached = await self._cached(query, fingerprint, encoding, allowed, namespace, in_full=in_full)
         stages.done("lookup")
         decision = decide(allowed=allowed, routed=routed, known=known, cached=cached)
         if stored is not None:
@@ -150,7 +154,7 @@ class Judge:
         return Judgement(
             query=query,
             directives=directives,
-            keys=keys,
+            fingerprint=fingerprint,
             decision=self._if_fresh(decision, directives),
             exact=stored,
             encoding=encoding,
@@ -196,7 +200,7 @@ class Judge:
     async def _cached(
         self,
         query: Query,
-        keys: Keys,
+        fingerprint: Fingerprint,
         encoding: Encoding | None,
         allowed: Uses,
         namespace: Namespace,
@@ -206,7 +210,7 @@ class Judge:
         if encoding is None or allowed.semantic is not None:
             return ()
         found = await self._semantic.nearest(
-            keys.scope, encoding.embedding, limit=self._thresholds.candidates
+            fingerprint.keys.scope, encoding.embedding, limit=self._thresholds.candidates
         )
         if owes_usage(query.request):
             found = tuple(one for one in found if stored_usage(one.answer.completion) is not None)

@@ -97,13 +97,15 @@ class Pipeline:
     ) -> Answer:
         now = self._clock()
         self._metrics.hit(origin)
-        if (usage := stored_usage(stored.completion)) is not None:
+        usage = stored_usage(stored.completion)
+        if usage is not None:
             self._metrics.saved(
                 origin, input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
             )
         return Answer(
             route=route,
             documents=replayed(stored, query.request, origin=origin),
+            usage=usage,
             headers={
                 names.CACHE_STATUS: cache_status.hit(ttl_s=stored.expires - now, detail=origin),
                 names.AGE: str(max(0, int(now - stored.created))),
@@ -163,7 +165,7 @@ class Pipeline:
         query, uses, routed = judgement.query, judgement.uses, judgement.routed
         if uses is None or uses.exact is not None or routed is None or routed.rule.stale_s == 0:
             return None
-        found = await self._stale.get(judgement.keys)
+        found = await self._stale.get(judgement.fingerprint)
         if found is None or (owes_usage(query.request) and stored_usage(found.completion) is None):
             return None
         if not judgement.directives.allow_stale(age_s=self._clock() - found.created):

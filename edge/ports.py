@@ -29,10 +29,20 @@ class Encoder(Protocol):
     async def encode(self, text: str) -> Encoding: ...
 
 
+class EntryKey(Protocol):
+    """Where the answer to one request lies; all that looking for it takes of a request's keys."""
+
+    @property
+    def tenant(self) -> str: ...
+
+    @property
+    def entry(self) -> str: ...
+
+
 class ExactCache(Protocol):
     """Answers to requests seen before, to the letter. Losing one is harmless; a wrong one is not."""
 
-    async def get(self, keys: Keys) -> StoredAnswer | None:
+    async def get(self, key: EntryKey) -> StoredAnswer | None:
         """The answer stored under this entry; whatever is expired, damaged or out of reach is a miss."""
         ...
 

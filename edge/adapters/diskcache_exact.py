@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import diskcache
 
 from edge.domain import Keys, StoredAnswer
+from edge.ports import EntryKey
 
 _HEAD = struct.Struct(">4sdd")
 _MAGIC = b"wex1"
@@ -90,31 +91,31 @@ class DiskcacheExact:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="exact-cache")
         self._cache = self._opened()
 
-    async def get(self, keys: Keys) -> StoredAnswer | None:
+    async def get(self, key: EntryKey) -> StoredAnswer | None:
         cache = self._cache
         if cache is None:
             return None
-        key = _key(keys.scope.tenant, keys.entry)
-        if (recent := self._recent.get(key)) is not None:
+        place = _key(key.tenant, key.entry)
+        if (recent := self._recent.get(place)) is not None:
             return recent if recent.expires > self._clock() else None
         try:
-            sealed = cache.get(key)
+            sealed = cache.get(place)
         except (*_OUT_OF_REACH, _NotBytes, ValueError, TypeError) as error:
             self._writer.submit(self._after, error)
             return None
         if sealed is None:
             return None
-        answer = _unsealed(key, sealed)
+        answer = _unsealed(place, sealed)
         if answer is None or answer.expires <= self._clock():
             return None
         found = StoredAnswer(
-            id=keys.entry, completion=answer.completion, created=answer.created, expires=answer.expires
+            id=key.entry, completion=answer.completion, created=answer.created, expires=answer.expires
         )
-        self._recent.keep(key, found)
+        self._recent.keep(place, found)
         return found
 
     async def put(self, keys: Keys, answer: StoredAnswer) -> bool:
-        key = _key(keys.scope.tenant, keys.entry)
+        key = _key(keys.tenant, keys.entry)
         self._recent.forget(key)
         kept = await self._write(lambda: self._put(keys, answer), otherwise=False)
         self._recent.forget(key)
@@ -145,8 +146,8 @@ class DiskcacheExact:
         left_s = answer.expires - self._clock()
         if self._cache is None or left_s <= 0:
             return False
-        key = _key(keys.scope.tenant, keys.entry)
-        tag = _key(keys.scope.tenant, keys.scope.digest)
+        key = _key(keys.tenant, keys.entry)
+        tag = _key(keys.tenant, keys.scope.digest)
         kept = self._cache.set(key, _sealed(key, answer), expire=left_s, tag=tag)
         return bool(kept)
 

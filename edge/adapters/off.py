@@ -1,12 +1,13 @@
 """Ports that are switched off: they hold nothing and let everything be forwarded."""
 
 from edge.domain import Candidate, Entry, Keys, Scope, StoredAnswer, Vector
+from edge.ports import EntryKey
 
 
 class NoExactCache:
     """Keeps nothing."""
 
-    async def get(self, keys: Keys) -> StoredAnswer | None:
+    async def get(self, key: EntryKey) -> StoredAnswer | None:
         return None
 
     async def put(self, keys: Keys, answer: StoredAnswer) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 
 from edge.domain import Candidate, Entry, Keys, Scope, StoredAnswer, Vector
 from edge.error_budget import Namespace, Sample
+from edge.ports import EntryKey
 
 
 class FakeExactCache:
@@ -16,8 +17,8 @@ class FakeExactCache:
         self._clock = clock
         self._answers: dict[tuple[str, str], tuple[Keys, StoredAnswer]] = {}
 
-    async def get(self, keys: Keys) -> StoredAnswer | None:
-        _, answer = self._answers.get((keys.scope.tenant, keys.entry), (None, None))
+    async def get(self, key: EntryKey) -> StoredAnswer | None:
+        _, answer = self._answers.get((key.tenant, key.entry), (None, None))
         return answer if answer is not None and answer.expires > self._clock() else None
 
     async def put(self, keys: Keys, answer: StoredAnswer) -> bool:

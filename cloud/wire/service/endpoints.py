@@ -20,6 +20,7 @@ from cloud.wire import headers as names
 from cloud.wire.errors import UpstreamUnavailable, WaysideError
 from cloud.wire.service.intake import (
     Intake,
+    headers_of,
     json_response,
     render_http_exception,
     render_wayside_error,
@@ -106,7 +107,8 @@ def metrics_page(metrics: Metrics) -> Response:
 
 def deadline_of(request: Request, settings: ServiceSettings) -> float:
     """When the caller stops waiting, on the event loop's clock; the setting's time if they do not say."""
-    asked_ms = names.parse_deadline_ms(request.headers.get(names.DEADLINE_MS)) or settings.default_deadline_ms
+    told = headers_of(request).get(names.DEADLINE_MS)
+    asked_ms = names.parse_deadline_ms(told) or settings.default_deadline_ms
     return (
         float(request.scope["wayside.exchange"].loop.time()) + min(asked_ms, settings.max_deadline_ms) / 1000
     )

@@ -68,6 +68,7 @@ class Intake:
         self._lag = LoopLag(most_s=2 * self._latest_s)
         self._under_way = 0
         self._metrics = metrics
+        metrics.in_flight.set_function(lambda: self._under_way)
         self._log = log
         self._tracing = tracing
 
@@ -86,7 +87,6 @@ class Intake:
         scope["wayside.record"] = record
         exchange = _Exchange(receive, send, record, headers, asyncio.get_running_loop())
         scope["wayside.exchange"] = exchange
-        self._metrics.in_flight.inc()
         self._under_way += 1
         try:
             if record.endpoint == "chat" and self._tracing.is_on:
@@ -98,7 +98,6 @@ class Intake:
         finally:
             exchange.stop_watching()
             self._under_way -= 1
-            self._metrics.in_flight.dec()
             self._metrics.count(record)
             self._log.request(record)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TextIO
 
 import msgspec
@@ -17,7 +17,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cloud.wire.answers import Documents, usage_of
+from cloud.wire.answers import Documents, Usage, usage_of
 from cloud.wire.errors import WaysideError
 from cloud.wire.headers import TRACEPARENT, TRACESTATE
 from cloud.wire.service.pressure import Pressure
@@ -46,6 +46,11 @@ class Record:
     trace_id: str | None = None
     trace_headers: Mapping[str, str] = field(default_factory=dict)
     """W3C headers to continue this request's trace at the next hop."""
+
+    def used(self, usage: Usage | None) -> None:
+        """So many tokens; None says nothing."""
+        if usage is not None:
+            self.input_tokens, self.output_tokens = usage.prompt_tokens, usage.completion_tokens
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
@@ -111,6 +116,36 @@ class Metrics:
             self._tokens("output", provider).inc(record.output_tokens)
 
 
+class _RequestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    time: str
+    service: str
+    request_id: str
+    tenant: str | None
+    method: str
+    endpoint: str
+    route: str | None
+    status: int
+    ms: float
+    first_byte_ms: float | None
+    provider: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    error: str | None
+    trace_id: str | None
+
+
+def _now() -> str:
+    """RFC 3339, UTC, milliseconds."""
+    seconds, part = divmod(time.time(), 1)
+    return f"{_second(int(seconds))}.{int(part * 1000):03}+00:00"
+
+
+@lru_cache(1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 class Log:
     """JSON lines on standard output. Never a message text, never a key."""
 
@@ -123,39 +158,39 @@ class Log:
         self._requests = requests
         self._out = out if out is not None else sys.stdout
         self._gather_s = gather_s
-        self._gathered: list[str] = []
+        self._gathered: list[bytes] = []
 
     def request(self, record: Record) -> None:
         # A probe that finds everything well, every few seconds, would bury the rest.
         if not self._requests or (record.endpoint in _PROBES and record.status == 200):
             return
         self._write(
-            {
-                "request_id": record.request_id,
-                "tenant": record.tenant,
-                "method": record.method,
-                "endpoint": record.endpoint,
-                "route": record.route,
-                "status": record.status,
-                "ms": round(record.elapsed_ms(), 2),
-                "first_byte_ms": None if record.first_byte_ms is None else round(record.first_byte_ms, 2),
-                "provider": record.provider,
-                "model": record.model,
-                "input_tokens": record.input_tokens,
-                "output_tokens": record.output_tokens,
-                "error": record.error,
-                "trace_id": record.trace_id,
-            }
+            _RequestLine(
+                time=_now(),
+                service=self._service,
+                request_id=record.request_id,
+                tenant=record.tenant,
+                method=record.method,
+                endpoint=record.endpoint,
+                route=record.route,
+                status=record.status,
+                ms=round(record.elapsed_ms(), 2),
+                first_byte_ms=None if record.first_byte_ms is None else round(record.first_byte_ms, 2),
+                provider=record.provider,
+                model=record.model,
+                input_tokens=record.input_tokens,
+                output_tokens=record.output_tokens,
+                error=record.error,
+                trace_id=record.trace_id,
+            )
         )
 
     def event(self, name: str, **fields: Any) -> None:
         """Something that is not a request: started, stopped, failed."""
-        self._write({"event": name, **fields})
+        self._write({"time": _now(), "service": self._service, "event": name, **fields})
 
-    def _write(self, fields: dict[str, Any]) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = msgspec.json.encode({"time": now, "service": self._service, **fields}).decode() + "\n"
-        self._gathered.append(line)
+    def _write(self, line: object) -> None:
+        self._gathered.append(msgspec.json.encode(line))
         if len(self._gathered) > 1:
             return  # the write that is due will take it along
         try:
@@ -166,7 +201,7 @@ class Log:
             loop.call_later(self._gather_s, self.flush)
 
     def flush(self) -> None:
-        self._out.write("".join(self._gathered))
+        self._out.write(b"\n".join([*self._gathered, b""]).decode())
         self._out.flush()
         self._gathered.clear()
 

@@ -36,7 +36,8 @@ async def _first(documents: Documents, record: Record) -> bytes:
     except StopAsyncIteration:
         raise UpstreamBroken("the answer is empty") from None
     record.first_byte_ms = record.elapsed_ms()
-    note_usage(document, record)
+    if record.output_tokens is None:  # else they were known before
+        note_usage(document, record)
     return document
 
 
@@ -80,7 +81,4 @@ class EventStream(Response):
 
 def note_usage(document: bytes, record: Record) -> None:
     """Keep the token counts that an answer carries."""
-    usage = usage_of(document)
-    if usage is not None:
-        record.input_tokens = usage.prompt_tokens
-        record.output_tokens = usage.completion_tokens
+    record.used(usage_of(document))
