@@ -64,8 +64,7 @@ class Intake:
         self._allowed_hosts = frozenset(host.lower() for host in settings.allowed_hosts)
         self._most = settings.max_requests
         self._few = settings.shed_from
-        self._latest_s = settings.shed_lag_ms / 1000 or math.inf
-        self._lag = LoopLag(most_s=2 * self._latest_s)
+        self._lag = LoopLag(latest_s=settings.shed_lag_ms / 1000 or math.inf)
         self._under_way = 0
         self._metrics = metrics
         metrics.in_flight.set_function(lambda: self._under_way)
@@ -125,7 +124,7 @@ class Intake:
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
         busy_with = self._under_way - self._metrics.pressure.elsewhere
-        is_late = busy_with > self._few and self._lag.late_s > self._latest_s
+        is_late = busy_with > self._few and self._lag.is_late
         if (is_late or self._under_way > self._most) and scope["path"] not in _ALWAYS_ANSWERED:
             self._metrics.pressure.shed_at_door.inc()
             raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)

@@ -5,19 +5,27 @@ import math
 
 _TICK_S = 0.02
 _WEIGHT = 0.05
+_PATIENCE_S = 0.1
+_CALM_S = 1.0
+_MOST_OF_A_TICK = 16
+"""Of the lateness that is too much: so that one long stall is not enough."""
 
 
 class LoopLag:
-    """The lateness of a timer that comes every twenty milliseconds, smoothed, seconds.
+    """Whether a timer that comes every twenty milliseconds is late on average, and has been for a while.
 
-    A loop that is late has more to do than it can; everything accepted then waits for everything else. One
-    long stall, or a burst that is soon worked off, is not that: a tick counts for `most_s` at most, so that
-    only lateness that stands adds up to half of it.
+    A loop that is late has more to do than it can; everything accepted then waits for everything else. A
+    stall or a burst that is soon worked off is not that, so lateness has to stand before it counts (as in
+    CoDel, RFC 8289); it counts at once where the last is less than a second ago.
     """
 
-    def __init__(self, *, most_s: float = math.inf) -> None:
+    def __init__(self, *, latest_s: float = math.inf) -> None:
         self.late_s = 0.0
-        self._most_s = most_s
+        """Smoothed."""
+        self.is_late = False
+        self._latest_s = latest_s
+        self._since = -math.inf
+        self._last = -math.inf
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -35,5 +43,14 @@ class LoopLag:
         self._timer = loop.call_at(self._due, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.late_s += _WEIGHT * (min(max(0.0, loop.time() - self._due), self._most_s) - self.late_s)
+        now = loop.time()
+        late_s = min(max(0.0, now - self._due), _MOST_OF_A_TICK * self._latest_s)
+        self.late_s += _WEIGHT * (late_s - self.late_s)
+        if self.late_s > self._latest_s:
+            if now - self._last > _CALM_S:
+                self._since = now
+            self._last = now
+            self.is_late = now - self._since >= _PATIENCE_S
+        else:
+            self.is_late = False
         self._arm(loop)
