@@ -7,7 +7,6 @@ from typing import Literal, assert_never
 
 from cloud.wire import headers as names
 from cloud.wire.errors import InvalidRequest, NotStored, UpstreamBroken, UpstreamRefused, UpstreamUnavailable
-from cloud.wire.service.pressure import Pressure
 from edge import cache_status
 from edge.cache_status import Stages
 from edge.cacheability import answer_refusal
@@ -41,7 +40,6 @@ class Pipeline:
         shadows: Shadows,
         sessions: Sessions,
         metrics: EdgeMetrics,
-        pressure: Pressure,
         thresholds: Thresholds,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -55,7 +53,6 @@ class Pipeline:
         self._shadows = shadows
         self._sessions = sessions
         self._metrics = metrics
-        self._pressure = pressure
         self._thresholds = thresholds
         self._clock = clock
 
@@ -139,8 +136,7 @@ class Pipeline:
             raise NotStored("no stored answer serves this request, and only a stored one was asked for")
         self._metrics.forwards.labels(decision.cause).inc()
         try:
-            with self._pressure.waiting():
-                answer = await self._upstream.forward(self._with_what_is_known(judgement))
+            answer = await self._upstream.forward(self._with_what_is_known(judgement))
         except (UpstreamUnavailable, UpstreamBroken, UpstreamRefused) as error:
             degraded = await self._degraded(judgement) if error.status >= _SERVERS_FAULT else None
             if degraded is None:

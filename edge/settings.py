@@ -22,7 +22,11 @@ class EdgeSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = 3.0
     shed_from: Annotated[
-        int, Meta(ge=1, description="requests under way that are never told so, however late the loop is")
+        int,
+        Meta(
+            ge=1,
+            description="requests of the last half second that are never told so, however late the loop is",
+        ),
     ] = 32
     upstream_url: Annotated[
         str,

@@ -157,7 +157,6 @@ async def open_edge_with(
                 shadows=shadows,
                 sessions=Sessions(lambda: routes.current().tiers),
                 metrics=metrics,
-                pressure=instruments.metrics.pressure,
                 thresholds=thresholds,
             ),
             upstream=upstream,

@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry
 
 from cloud.wire import chat
 from cloud.wire.answers import Ready
-from cloud.wire.service.pressure import Pressure
 from edge.adapters.diskcache_exact import DiskcacheExact
 from edge.adapters.off import NoExactCache, NoKnowledge
 from edge.adapters.usearch_semantic import UsearchSemantic
@@ -87,7 +86,7 @@ async def test_no_answer_ever_crosses_a_tenant_a_model_or_a_context(tmp_path: Pa
     pipeline = Pipeline(
         judge=judge, exact=exact, stale=NoExactCache(), semantic=semantic, upstream=upstream, shadows=shadows, storing=storing, sessions=Sessions(lambda: ()),
         feedback=Feedback(exact=exact, stale=NoExactCache(), semantic=semantic, shadows=shadows, metrics=metrics), metrics=metrics,
-        pressure=Pressure(CollectorRegistry()), thresholds=thresholds,
+        thresholds=thresholds,
     )  # fmt: skip
     routes: dict[str, int] = {}
     for _ in range(REQUESTS):

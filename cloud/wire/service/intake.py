@@ -3,6 +3,7 @@
 import asyncio
 import math
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -29,6 +30,8 @@ from cloud.wire.service.settings import ServiceSettings
 
 _CLIENT_CLOSED_REQUEST = 499
 _RETRY_AFTER_S = 1
+_BEGUN_LATELY_S = 0.5
+"""Long for a decision that waits for others, short for an answer of a model."""
 _ALWAYS_ANSWERED = frozenset({"/healthz", "/readyz", "/metrics"})
 _NO_SECOND = frozenset({b"host", b"authorization", b"content-length", b"content-type"})
 
@@ -65,9 +68,9 @@ class Intake:
         self._most = settings.max_requests
         self._few = settings.shed_from
         self._lag = LoopLag(latest_s=settings.shed_lag_ms / 1000 or math.inf)
-        self._under_way = 0
+        self._under_way: dict[int, Record] = {}
         self._metrics = metrics
-        metrics.in_flight.set_function(lambda: self._under_way)
+        metrics.in_flight.set_function(lambda: len(self._under_way))
         self._log = log
         self._tracing = tracing
 
@@ -86,7 +89,7 @@ class Intake:
         scope["wayside.record"] = record
         exchange = _Exchange(receive, send, record, headers, asyncio.get_running_loop())
         scope["wayside.exchange"] = exchange
-        self._under_way += 1
+        self._under_way[id(record)] = record
         try:
             if record.endpoint == "chat" and self._tracing.is_on:
                 with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
@@ -96,7 +99,7 @@ class Intake:
                 await self._answer(scope, exchange, headers)
         finally:
             exchange.stop_watching()
-            self._under_way -= 1
+            del self._under_way[id(record)]
             self._metrics.count(record)
             self._log.request(record)
 
@@ -121,11 +124,15 @@ class Intake:
             record.status = _CLIENT_CLOSED_REQUEST
             record.error = "client_closed_request"
 
+    def _begun_lately(self) -> int:
+        """Requests under way but for those that by now wait for somebody else, a model most likely."""
+        since = time.perf_counter() - _BEGUN_LATELY_S
+        return sum(record.started > since for record in self._under_way.values())
+
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
-        busy_with = self._under_way - self._metrics.pressure.elsewhere
-        is_late = busy_with > self._few and self._lag.is_late
-        if (is_late or self._under_way > self._most) and scope["path"] not in _ALWAYS_ANSWERED:
+        is_late = self._lag.is_late and self._begun_lately() > self._few
+        if (is_late or len(self._under_way) > self._most) and scope["path"] not in _ALWAYS_ANSWERED:
             self._metrics.pressure.shed_at_door.inc()
             raise Overloaded("this service has too many requests under way", retry_after_s=_RETRY_AFTER_S)
         repeated = [name for name, _ in scope["headers"] if name in _NO_SECOND]

@@ -1,8 +1,5 @@
 """What a service counts when it protects itself, or whoever it calls."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
@@ -30,21 +27,10 @@ class Pressure:
         self.shed_at_door = shed.labels("door")
         self.shed_at_upstream = shed.labels("upstream")
         self.shed_at_encoder = shed.labels("encoder")
-        self.elsewhere = 0
-        """Requests under way that wait for somebody else."""
         for state in ("open", "half_open"):
             self._breakers.labels(state)
         for state in ("open", "half_open", "closed"):
             self._breaker_changes.labels(state)
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """While somebody else works on a request, it is no load here."""
-        self.elsewhere += 1
-        try:
-            yield
-        finally:
-            self.elsewhere -= 1
 
     def breaker_changed(self, before: str, after: str) -> None:
         if before != "closed":

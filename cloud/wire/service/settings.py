@@ -64,7 +64,11 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = 10.0
     shed_from: Annotated[
-        int, Meta(ge=1, description="requests under way that are never told so, however late the loop is")
+        int,
+        Meta(
+            ge=1,
+            description="requests of the last half second that are never told so, however late the loop is",
+        ),
     ] = 128
     max_connections: Annotated[
         int, Meta(ge=1, description="open client connections; more are told to come back")
