@@ -101,8 +101,9 @@ async def edge_alone(
         data_dir=tmp_path,
         upstream_url=upstream_url,
         upstream_key=Secret("upstream-key"),
-        # Samples are drawn by chance, and are calls of their own; tests about them ask for them.
-        **{"cache_shadow_rate": 0.0, **edge_settings},
+        # Samples are drawn by chance, and are calls of their own; the test's own work makes the loop late that
+        # they share. Tests about either ask for it.
+        **{"cache_shadow_rate": 0.0, "shed_lag_ms": 0.0, **edge_settings},
     )
     app = edge_app.create_app(settings, edge.instruments, partial(open_edge_with, encoder))
     async with served(app, settings) as edge_url:

@@ -56,6 +56,48 @@ async def test_the_admitted_are_answered_and_the_others_told_to_come_back(tmp_pa
             assert (await asked(number))[0].status_code == 200
 
 
+async def test_a_loop_that_stays_late_turns_new_requests_away_but_for_a_few(tmp_path: Path) -> None:
+    async def hold_the_loop_up() -> None:
+        while True:
+            time.sleep(0.03)  # noqa: ASYNC251  # work that does not let go
+            await asyncio.sleep(0.001)
+
+    async with (
+        nothing_left_behind(),
+        fake_upstream(says_nothing) as upstream,
+        edge_alone(tmp_path, upstream.url, shed_lag_ms=2, shed_from=1) as stack,
+        stack.http() as client,
+    ):
+
+        async def ask_one(number: int) -> asyncio.Task[httpx.Response]:
+            """Asked, and either answered or on its way to an upstream that never answers."""
+            before = len(upstream.received)
+            asking = asyncio.create_task(client.post("/v1/chat/completions", json=ask(f"{number}")))
+            async with asyncio.timeout(10):
+                while not asking.done() and len(upstream.received) == before:
+                    await asyncio.sleep(0.01)
+            return asking
+
+        def refused(asking: asyncio.Task[httpx.Response]) -> bool:
+            return asking.done() and asking.result().status_code == 429
+
+        calm = [await ask_one(number) for number in range(3)]
+        assert not any(map(refused, calm))
+        holding = asyncio.create_task(hold_the_loop_up())
+        await asyncio.sleep(1.5)
+        late = [await ask_one(number) for number in range(10, 13)]
+        assert [refused(one) for one in late] == [False, True, True]
+        assert late[1].result().headers["retry-after"] == "1"
+        assert (await client.get("/healthz")).status_code == 200
+        await asyncio.sleep(0.7)  # by now the one admitted waits for a model, and is no load
+        later = await ask_one(20)
+        assert not refused(later)
+        holding.cancel()
+        for one in (*calm, *late, later):
+            one.cancel()
+        await asyncio.gather(*calm, *late, later, holding, return_exceptions=True)
+
+
 @asynccontextmanager
 async def connected(stack: Stack) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     address = urlsplit(stack.edge_url)
