@@ -6,8 +6,6 @@
 EDGE_PORT  ?= 8080
 CLOUD_PORT ?= 8090
 DATA_DIR   ?= ./data
-# Public data sets that `make bench` measures on.
-DATA       ?= ../shared/data
 PYTHON     ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 export EDGE_PORT CLOUD_PORT DATA_DIR
 
@@ -37,12 +35,12 @@ bench: setup-dev
 	-@$(BIN)/python -m bench load --workload heavy --rates 2 --seconds 10 --json bench/results/05-load-heavy.json
 	-@$(BIN)/python -m bench load --workload burst --rates 3 --seconds 21 --json bench/results/06-load-burst.json
 	-@$(BIN)/python -m bench cost --json bench/results/07-cost.json
-	-@$(BIN)/python -m bench cache --pairs $(DATA)/cache_traps/pairs.jsonl --conversations $(DATA)/cache_traps/conversations.jsonl --json bench/results/08-cache.json
+	-@$(BIN)/python -m bench cache --json bench/results/08-cache.json
 	-@# Faults wait for time to pass and take little of the machine; beside them, what is not about latency.
 	-@$(BIN)/python -m bench faults --no-outage --cuts 20 --json bench/results/09-faults.json > bench/results/faults.log 2>&1 & \
-	  $(BIN)/python -m bench memory --locomo $(DATA)/locomo/locomo_dev.json.gz --json bench/results/10-memory.json; \
+	  $(BIN)/python -m bench memory --json bench/results/10-memory.json; \
 	  $(BIN)/python -m bench endurance --requests 10000 --json bench/results/11-endurance.json; wait; cat bench/results/faults.log
-	-@$(BIN)/python -m bench models --quick --data $(DATA) --json bench/results/12-models.json
+	-@$(BIN)/python -m bench models --quick --json bench/results/12-models.json
 	-@$(BIN)/python -m bench start --runs 3 --json bench/results/13-start.json
 	@$(BIN)/python -m bench report
 

@@ -23,11 +23,6 @@ class Bar:
         self._bar.update(max(0, done - self._part_done))
         self._part_done = max(done, self._part_done)
 
-    def of(self, done: int, total: int) -> None:
-        """Work whose size is known once it has begun: so much of so much is done."""
-        self._bar.total = total
-        self.reached(done)
-
     def end(self, size: int) -> None:
         """The part is over, and its whole size is done with, whether or not all of it happened."""
         self.reached(size)

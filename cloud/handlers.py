@@ -20,7 +20,7 @@ async def chat_completions(request: Request) -> Response:
     record = record_of(request.scope)
     principal = principal_of(request.headers, cloud.keys.current())
     record.tenant, record.route = principal.tenant, "cloud"
-    deadline = deadline_of(request, cloud.settings)
+    deadline = deadline_of(request.headers, cloud.settings)
     body = await read_body(request, cloud.settings)
     document = chat.parse(body, max_depth=cloud.settings.max_json_depth)
     tier = request.headers.get(names.TIER) if principal.is_edge else None

@@ -107,7 +107,7 @@ async def _query(edge: Edge, request: Request, principal: Principal) -> Query:
     """Authenticated before the body is read, and checked after."""
     record = record_of(request.scope)
     headers = headers_of(request)
-    deadline = deadline_of(request, edge.settings)
+    deadline = deadline_of(headers, edge.settings)
     pin = _pin(request, principal)
     passed_on = names.passed_on(headers)
     body = await read_body(request, edge.settings)

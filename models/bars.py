@@ -3,7 +3,7 @@
 import random
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -56,23 +56,23 @@ class Line:
 def print_table(*, quick: bool) -> None:
     """Markdown, a line a bar, as soon as it is measured."""
     print("| | bar | measured | |\n|---|---|---|---|")
-    for line in measured(data_directory(), quick=quick):
-        print(
-            f"| {line.what} | {line.bar} | {line.measured} | {'hit' if line.hit else '**missed**'} |",
-            flush=True,
-        )
+    for part in parts(data_directory(), quick=quick):
+        for line in part():
+            print(
+                f"| {line.what} | {line.bar} | {line.measured} | {'hit' if line.hit else '**missed**'} |",
+                flush=True,
+            )
 
 
-def measured(data: Path, *, quick: bool, seen: Callable[[int, int], object] | None = None) -> Iterator[Line]:
-    """A line a bar; `quick` leaves out the fit of Banking77 and most Quora pairs.
+def parts(data: Path, *, quick: bool) -> list[Callable[[], list[Line]]]:
+    """What measures the table, a few lines each; `quick`: without the fit of Banking77 and most Quora pairs.
 
-    `data` holds the collections; a file that is missing raises OSError. `seen` hears how many parts of
-    how many are measured.
+    `data` holds the collections; a file that is missing raises OSError.
     """
     general = Network(read_bundle(SHIPPED))
     assistant = Network(read_bundle(HERE / "bundles" / "assistant"))
     prompts = collect("general", data)
-    parts: list[Callable[[], list[Line]]] = [
+    found: list[Callable[[], list[Line]]] = [
         lambda: serving(general),
         lambda: intents(assistant, data),
         lambda: routes(general, prompts),
@@ -81,11 +81,8 @@ def measured(data: Path, *, quick: bool, seen: Callable[[int, int], object] | No
         lambda: retrieval(general, assistant, data, every=12 if quick else 3),
     ]
     if not quick:
-        parts.append(lambda: banking(general, data))
-    for done, part in enumerate(parts):
-        if seen is not None:
-            seen(done, len(parts))
-        yield from part()
+        found.append(lambda: banking(general, data))
+    return found
 
 
 def intents(network: Network, data: Path) -> list[Line]:

@@ -68,7 +68,7 @@ class Intake:
         self._most = settings.max_requests
         self._few = settings.shed_from
         self._lag = LoopLag(latest_s=settings.shed_lag_ms / 1000 or math.inf)
-        self._under_way: dict[int, Record] = {}
+        self._under_way: set[_Exchange] = set()
         self._metrics = metrics
         metrics.in_flight.set_function(lambda: len(self._under_way))
         self._log = log
@@ -87,9 +87,9 @@ class Intake:
             endpoint=_endpoint(scope["path"]),
         )
         scope["wayside.record"] = record
-        exchange = _Exchange(receive, send, record, headers, asyncio.get_running_loop())
+        exchange = _Exchange(receive, send, record, headers)
         scope["wayside.exchange"] = exchange
-        self._under_way[id(record)] = record
+        self._under_way.add(exchange)
         try:
             if record.endpoint == "chat" and self._tracing.is_on:
                 with self._tracing.server_span(f"{record.method} {scope['path']}", record, headers):
@@ -99,7 +99,7 @@ class Intake:
                 await self._answer(scope, exchange, headers)
         finally:
             exchange.stop_watching()
-            del self._under_way[id(record)]
+            self._under_way.remove(exchange)
             self._metrics.count(record)
             self._log.request(record)
 
@@ -127,7 +127,7 @@ class Intake:
     def _begun_lately(self) -> int:
         """Requests under way but for those that by now wait for somebody else, a model most likely."""
         since = time.perf_counter() - _BEGUN_LATELY_S
-        return sum(record.started > since for record in self._under_way.values())
+        return sum(exchange.record.started > since for exchange in self._under_way)
 
     def _check_head(self, scope: Scope, headers: Mapping[str, str]) -> None:
         # Probes and scrapes are small, and needed most when everything else is full.
@@ -150,18 +150,10 @@ class Intake:
 class _Exchange:
     """One request's two directions: adds the request id, notices a client that leaves."""
 
-    def __init__(
-        self,
-        receive: Receive,
-        send: Send,
-        record: Record,
-        headers: Mapping[str, str],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
+    def __init__(self, receive: Receive, send: Send, record: Record, headers: Mapping[str, str]) -> None:
         self._receive = receive
         self._send = send
         self.headers = headers
-        self.loop = loop
         self.record = record
         self.client_left = False
         self._started = False
@@ -191,7 +183,7 @@ class _Exchange:
 
     def watch_for_leaving(self, on_leaving: set[Callable[[], None]]) -> None:
         """From now on, a client that disconnects cancels this request. Call after the body is read."""
-        task = asyncio.current_task(self.loop)
+        task = asyncio.current_task()
         assert task is not None
 
         def leave() -> None:
@@ -208,8 +200,7 @@ class _Exchange:
 def headers_of(request: Request) -> Mapping[str, str]:
     """The request's headers by their names in lower case, decoded once: Starlette's search for each anew."""
     exchange: _Exchange = request.scope["wayside.exchange"]
-    headers: Mapping[str, str] = exchange.headers
-    return headers
+    return exchange.headers
 
 
 async def read_body(request: Request, settings: ServiceSettings) -> bytes:
@@ -227,7 +218,7 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
         raise InvalidRequest("send the body without a content encoding", param="Content-Encoding")
     exchange: _Exchange = request.scope["wayside.exchange"]
     if request.scope.get("wayside.is_here"):  # whole already: there is nothing to wait for
-        body = await _received(exchange, settings, _never)
+        body = await _received(exchange, settings)
     else:
         body = await _received_in_time(exchange, settings)
     # A server that cannot tell (an in-process test transport) leaves nothing to watch.
@@ -236,7 +227,7 @@ async def read_body(request: Request, settings: ServiceSettings) -> bytes:
 
 
 async def _received_in_time(exchange: _Exchange, settings: ServiceSettings) -> bytes:
-    now = exchange.loop.time
+    now = asyncio.get_running_loop().time
     give_up = now() + settings.body_timeout_s
     try:
         async with asyncio.timeout_at(min(give_up, now() + settings.body_stall_timeout_s)) as patience:
@@ -249,7 +240,9 @@ async def _received_in_time(exchange: _Exchange, settings: ServiceSettings) -> b
         raise BodyTimeout("the body did not arrive in time") from error
 
 
-async def _received(exchange: _Exchange, settings: ServiceSettings, on_part: Callable[[], None]) -> bytes:
+async def _received(
+    exchange: _Exchange, settings: ServiceSettings, on_part: Callable[[], None] = lambda: None
+) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -264,10 +257,6 @@ async def _received(exchange: _Exchange, settings: ServiceSettings, on_part: Cal
         if not message.get("more_body", False):
             return b"".join(parts)
         on_part()
-
-
-def _never() -> None:
-    """Nothing is to be put off."""
 
 
 def error_response(error: WaysideError) -> Response:

@@ -39,6 +39,7 @@ class JoinedWrites:
         self._flush()
         self._transport.write_eof()
 
+    # Asked for with every request, so not by way of `__getattr__`.
     def is_closing(self) -> bool:
         return self._transport.is_closing()
 

@@ -116,25 +116,6 @@ class Metrics:
             self._tokens("output", provider).inc(record.output_tokens)
 
 
-class _RequestLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    time: str
-    service: str
-    request_id: str
-    tenant: str | None
-    method: str
-    endpoint: str
-    route: str | None
-    status: int
-    ms: float
-    first_byte_ms: float | None
-    provider: str | None
-    model: str | None
-    input_tokens: int | None
-    output_tokens: int | None
-    error: str | None
-    trace_id: str | None
-
-
 def _now() -> str:
     """RFC 3339, UTC, milliseconds."""
     seconds, part = divmod(time.time(), 1)
@@ -165,31 +146,31 @@ class Log:
         if not self._requests or (record.endpoint in _PROBES and record.status == 200):
             return
         self._write(
-            _RequestLine(
-                time=_now(),
-                service=self._service,
-                request_id=record.request_id,
-                tenant=record.tenant,
-                method=record.method,
-                endpoint=record.endpoint,
-                route=record.route,
-                status=record.status,
-                ms=round(record.elapsed_ms(), 2),
-                first_byte_ms=None if record.first_byte_ms is None else round(record.first_byte_ms, 2),
-                provider=record.provider,
-                model=record.model,
-                input_tokens=record.input_tokens,
-                output_tokens=record.output_tokens,
-                error=record.error,
-                trace_id=record.trace_id,
-            )
+            {
+                "time": _now(),
+                "service": self._service,
+                "request_id": record.request_id,
+                "tenant": record.tenant,
+                "method": record.method,
+                "endpoint": record.endpoint,
+                "route": record.route,
+                "status": record.status,
+                "ms": round(record.elapsed_ms(), 2),
+                "first_byte_ms": None if record.first_byte_ms is None else round(record.first_byte_ms, 2),
+                "provider": record.provider,
+                "model": record.model,
+                "input_tokens": record.input_tokens,
+                "output_tokens": record.output_tokens,
+                "error": record.error,
+                "trace_id": record.trace_id,
+            }
         )
 
     def event(self, name: str, **fields: Any) -> None:
         """Something that is not a request: started, stopped, failed."""
         self._write({"time": _now(), "service": self._service, "event": name, **fields})
 
-    def _write(self, line: object) -> None:
+    def _write(self, line: dict[str, Any]) -> None:
         self._gathered.append(msgspec.json.encode(line))
         if len(self._gathered) > 1:
             return  # the write that is due will take it along
